@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a plan's ops are about, and what is true after some of them.
+ */
+#include "netmon/plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+static const char *const verb_names[] = {
+	[PLAN_LINK_DEL] = "del-link",		[PLAN_LINK_ADD] = "add-link",
+	[PLAN_LINK_UPDATE] = "update-link",	[PLAN_ROUTES_SET] = "set-routes",
+	[PLAN_ROUTE_DEL] = "del-route",		[PLAN_ROUTE_ADD] = "add-route",
+	[PLAN_ROUTE_REPLACE] = "replace-route", [PLAN_NEIGH_DEL] = "del-neighbour",
+	[PLAN_NEIGH_ADD] = "add-neighbour",
+};
+_Static_assert(sizeof(verb_names) / sizeof(verb_names[0]) == _PLAN_VERB_MAX, "one name a verb");
+
+const char *plan_verb_to_string(enum plan_verb verb)
+{
+	return verb_names[verb];
+}
+
+int plan_verb_from_string(const char *s, enum plan_verb *ret)
+{
+	for (enum plan_verb v = 0; v < _PLAN_VERB_MAX; v++) {
+		if (strcmp(s, verb_names[v]) == 0) {
+			*ret = v;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+void plan_done(struct plan *p)
+{
+	snapshot_done(&p->from);
+	snapshot_done(&p->to);
+	free(p->ops);
+	*p = PLAN_NULL;
+}
+
+/* ---- what an op is about ---- */
+
+/* Which table an op's indices count in; links for PLAN_ROUTES_SET, which has none. */
+static enum model_kind verb_kind(enum plan_verb verb)
+{
+	switch (verb) {
+	case PLAN_LINK_DEL:
+	case PLAN_LINK_ADD:
+	case PLAN_LINK_UPDATE:
+		return MODEL_LINK;
+	case PLAN_ROUTES_SET:
+	case PLAN_ROUTE_DEL:
+	case PLAN_ROUTE_ADD:
+	case PLAN_ROUTE_REPLACE:
+		return MODEL_ROUTE;
+	case PLAN_NEIGH_DEL:
+	case PLAN_NEIGH_ADD:
+	case _PLAN_VERB_MAX:
+		break;
+	}
+	return MODEL_NEIGH;
+}
+
+static const void *side(const struct snapshot *s, enum plan_verb verb, enum model_kind kind,
+			uint32_t index)
+{
+	if (index == PLAN_NONE || verb_kind(verb) != kind)
+		return NULL;
+	return table_at(s->tables[kind], index);
+}
+
+const struct link *plan_link_from(const struct plan *p, const struct op *op)
+{
+	return side(&p->from, op->verb, MODEL_LINK, op->from);
+}
+
+const struct link *plan_link_to(const struct plan *p, const struct op *op)
+{
+	return side(&p->to, op->verb, MODEL_LINK, op->to);
+}
+
+const struct route *plan_route_from(const struct plan *p, const struct op *op)
+{
+	return side(&p->from, op->verb, MODEL_ROUTE, op->from);
+}
+
+const struct route *plan_route_to(const struct plan *p, const struct op *op)
+{
+	return side(&p->to, op->verb, MODEL_ROUTE, op->to);
+}
+
+const struct neigh *plan_neigh_from(const struct plan *p, const struct op *op)
+{
+	return side(&p->from, op->verb, MODEL_NEIGH, op->from);
+}
+
+const struct neigh *plan_neigh_to(const struct plan *p, const struct op *op)
+{
+	return side(&p->to, op->verb, MODEL_NEIGH, op->to);
+}
+
+static uint32_t op_ifindex(const struct plan *p, const struct op *op)
+{
+	const struct route *r = plan_route_to(p, op);
+	const struct neigh *n = plan_neigh_to(p, op);
+
+	if (!r)
+		r = plan_route_from(p, op);
+	if (!n)
+		n = plan_neigh_from(p, op);
+	if (r)
+		return r->ifindex;
+	return n ? n->ifindex : 0;
+}
+
+const char *plan_op_interface(const struct plan *p, const struct op *op)
+{
+	const struct link *l = plan_link_from(p, op);
+	uint32_t ifindex = op_ifindex(p, op);
+
+	if (!l)
+		l = plan_link_to(p, op);
+	if (!l && ifindex)
+		l = table_find_link(snapshot_links(&p->to), ifindex);
+	if (!l && ifindex)
+		l = table_find_link(snapshot_links(&p->from), ifindex);
+	return l ? l->name : "";
+}
+
+/* ---- what is true after some of them ---- */
+
+/*
+ * How plan_apply() works: the done ops mark which items of `from` go and which of `to` come, by bit; then each table is one
+ * merge. Ops are never applied one by one to a table, so a plan of 100,000 costs 100,000.
+ */
+struct marks {
+	const struct plan *plan;
+	uint8_t *from[_MODEL_KIND_MAX]; /* 1: this item goes */
+	uint8_t *to[_MODEL_KIND_MAX];	/* 1: this item comes */
+	bool routes_replaced;
+	bool routes_stale;
+};
+
+static void marks_done(struct marks *m)
+{
+	for (enum model_kind k = 0; k < _MODEL_KIND_MAX; k++) {
+		free(m->from[k]);
+		free(m->to[k]);
+	}
+}
+
+static int marks_init(struct marks *m, const struct plan *p)
+{
+	*m = (struct marks){ .plan = p, .routes_stale = p->from.routes_stale };
+	for (enum model_kind k = 0; k < _MODEL_KIND_MAX; k++) {
+		m->from[k] = calloc(p->from.tables[k]->n + 1, 1);
+		m->to[k] = calloc(p->to.tables[k]->n + 1, 1);
+		if (!m->from[k] || !m->to[k]) {
+			marks_done(m);
+			return err_raise(-ENOMEM, "apply a plan");
+		}
+	}
+	return 0;
+}
+
+static void mark_range(uint8_t *marks, const struct table *t, uint32_t ifindex)
+{
+	size_t n;
+	size_t first = table_range_of_link(t, ifindex, &n);
+
+	memset(marks + first, 1, n);
+}
+
+/* A link's routes are not beside each other: one pass, only for deletions. */
+static void mark_routes_of_link(struct marks *m, uint32_t ifindex)
+{
+	const struct table *routes = snapshot_routes(&m->plan->from);
+
+	for (size_t i = 0; i < routes->n; i++) {
+		if (routes->routes[i].ifindex != ifindex)
+			continue;
+		if (m->plan->routes_whole)
+			m->routes_stale = true;
+		else
+			m->from[MODEL_ROUTE][i] = 1;
+	}
+}
+
+static void mark_link_from(struct marks *m, const struct op *op, bool is_deletion)
+{
+	uint32_t ifindex = plan_link_from(m->plan, op)->ifindex;
+
+	m->from[MODEL_LINK][op->from] = 1;
+	mark_range(m->from[MODEL_ADDR], snapshot_addrs(&m->plan->from), ifindex);
+	if (!is_deletion)
+		return;
+	mark_range(m->from[MODEL_NEIGH], snapshot_neighs(&m->plan->from), ifindex);
+	mark_routes_of_link(m, ifindex);
+}
+
+static void mark_link_to(struct marks *m, const struct op *op)
+{
+	m->to[MODEL_LINK][op->to] = 1;
+	mark_range(m->to[MODEL_ADDR], snapshot_addrs(&m->plan->to),
+		   plan_link_to(m->plan, op)->ifindex);
+}
+
+static void mark_neigh(struct marks *m, const struct op *op)
+{
+	const struct table *from = snapshot_neighs(&m->plan->from);
+
+	if (op->verb == PLAN_NEIGH_DEL) {
+		m->from[MODEL_NEIGH][op->from] = 1;
+		return;
+	}
+	m->to[MODEL_NEIGH][op->to] = 1;
+	/* an entry of that key is overwritten */
+	size_t i = table_lower_bound(from, plan_neigh_to(m->plan, op));
+
+	if (i < from->n &&
+	    model_compare_key(MODEL_NEIGH, &from->neighs[i], plan_neigh_to(m->plan, op)) == 0)
+		m->from[MODEL_NEIGH][i] = 1;
+}
+
+static void mark_op(struct marks *m, const struct op *op)
+{
+	switch (op->verb) {
+	case PLAN_LINK_DEL:
+		mark_link_from(m, op, true);
+		return;
+	case PLAN_LINK_ADD:
+		mark_link_to(m, op);
+		return;
+	case PLAN_LINK_UPDATE:
+		mark_link_from(m, op, false);
+		mark_link_to(m, op);
+		return;
+	case PLAN_ROUTES_SET:
+		m->routes_replaced = true;
+		m->routes_stale = false;
+		return;
+	case PLAN_ROUTE_DEL:
+		m->from[MODEL_ROUTE][op->from] = 1;
+		return;
+	case PLAN_ROUTE_ADD:
+		m->to[MODEL_ROUTE][op->to] = 1;
+		return;
+	case PLAN_ROUTE_REPLACE:
+		m->from[MODEL_ROUTE][op->from] = 1;
+		m->to[MODEL_ROUTE][op->to] = 1;
+		return;
+	case PLAN_NEIGH_DEL:
+	case PLAN_NEIGH_ADD:
+	case _PLAN_VERB_MAX:
+		break;
+	}
+	mark_neigh(m, op);
+}
+
+/* All of @from that does not go and all of @to that comes, in order. */
+static int merge(const struct marks *m, enum model_kind kind, struct table **ret)
+{
+	const struct table *from = m->plan->from.tables[kind];
+	const struct table *to = m->plan->to.tables[kind];
+	CLEANUP(table_unrefp) struct table *t = NULL;
+	size_t f = 0, c = 0;
+	int r = table_new(&t, kind);
+
+	while (r >= 0) {
+		while (f < from->n && m->from[kind][f])
+			f++;
+		while (c < to->n && !m->to[kind][c])
+			c++;
+		if (f >= from->n && c >= to->n)
+			break;
+		if (c >= to->n ||
+		    (f < from->n && model_compare(kind, table_at(from, f), table_at(to, c)) <= 0))
+			r = table_add(t, table_at(from, f++));
+		else
+			r = table_add(t, table_at(to, c++));
+	}
+	if (r < 0)
+		return err_pass(r);
+	table_seal(t);
+	*ret = TAKE_PTR(t);
+	return 0;
+}
+
+static bool has_marks(const struct marks *m, enum model_kind kind)
+{
+	return memchr(m->from[kind], 1, m->plan->from.tables[kind]->n) ||
+	       memchr(m->to[kind], 1, m->plan->to.tables[kind]->n);
+}
+
+int plan_apply(const struct plan *p, size_t n_done, struct snapshot *ret)
+{
+	CLEANUP(snapshot_done) struct snapshot s = SNAPSHOT_NULL;
+	CLEANUP(marks_done) struct marks m = { 0 };
+	int r = marks_init(&m, p);
+
+	if (r < 0)
+		return err_pass(r);
+	for (size_t i = 0; i < n_done; i++)
+		mark_op(&m, &p->ops[i]);
+
+	snapshot_copy(&s, &p->from);
+	for (enum model_kind k = 0; k < _MODEL_KIND_MAX; k++) {
+		struct table *t = NULL;
+
+		if (!has_marks(&m, k))
+			continue; /* shared as it is */
+		r = merge(&m, k, &t);
+		if (r < 0)
+			return err_pass(r);
+		snapshot_replace(&s, t);
+	}
+	if (m.routes_replaced)
+		snapshot_replace(&s, table_ref(p->to.tables[MODEL_ROUTE]));
+	s.routes_stale = m.routes_stale;
+	*ret = s;
+	s = SNAPSHOT_NULL;
+	return 0;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From truth to work: seen -> wanted -> plan -> one op in flight -> acked.
+ *
+ * How it works. Each new truth (or the end of a wait) makes the plan anew: acked takes in what was done, wanted = view(seen), plan =
+ * diff(acked, wanted). What may not be done now is left out of the plan and has a time at which it is asked again:
+ *   a link that settles, or backs off after a failure           held in the view, with its routes and neighbours
+ *   the route set while the route dump is not clean, while it backs off, or sooner than RECONCILE_SET_GAP_USEC after the last one
+ *   a neighbour that backs off
+ * What was refused for good is left out until its value changes. Then the ops go to the sink one by one. A done op advances
+ * acked; a failed one leaves it and backs off its object alone: one link that always fails holds up nobody. Newer truth replaces unsent
+ * work by itself; while an op is in flight nothing is planned, so that no more copies of a large table are alive than needed.
+ *
+ * Pure: the clock is an argument; the sink, the journal and the audit are handed in.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "netmon/audit.h"
+#include "netmon/refused.h"
+#include "netmon/settle.h"
+#include "netmon/sink.h"
+#include "netmon/view.h"
+
+#define RECONCILE_BACKOFF_FIRST_USEC (100 * CLOCK_USEC_PER_MSEC)
+#define RECONCILE_BACKOFF_MAX_USEC   (10 * CLOCK_USEC_PER_SEC)
+/* The first change of routes goes at once; a storm is told at this pace, in whole sets. */
+#define RECONCILE_SET_GAP_USEC (100 * CLOCK_USEC_PER_MSEC)
+
+/* Where intents and outcomes are kept; state.h in the program. All may be NULL. */
+struct reconcile_journal {
+	/* @maybe: links that the other side may have, though acked has not; to be kept beside acked */
+	void (*intent)(void *userdata, const struct plan *plan, const struct op *op,
+		       const struct link *maybe, size_t n_maybe);
+	void (*outcome)(void *userdata, bool done);
+	int (*before_exec)(void *userdata); /* for struct sink_call */
+	void *userdata;
+};
+
+struct reconcile_config {
+	struct view_config view; /* its caps are the sink's */
+	uint64_t settle_usec;
+	struct sink *sink; /* borrowed; its done and userdata are set by reconcile_init() */
+	struct reconcile_journal journal;
+	void (*audit)(void *userdata, const struct audit_record *record); /* may be NULL */
+	void (*wake)(void *userdata); /* an op ended: call reconcile_step() soon. May be NULL */
+	void *userdata;
+	uint64_t seed; /* of the jitter */
+};
+
+/* What the observer says about the truth of this moment. */
+struct reconcile_truth {
+	const struct snapshot *seen;
+	uint64_t generation;
+	bool routes_settled; /* the route table is clean */
+};
+
+/* What a predecessor left: see reconcile_start(). */
+struct reconcile_past {
+	const struct snapshot *acked; /* NULL: none, take a baseline */
+	const struct link *maybe;
+	size_t n_maybe;
+	bool has_pending;
+	enum plan_verb pending_verb;
+	struct link pending_link;
+};
+
+struct reconcile {
+	struct reconcile_config config;
+	struct snapshot acked;
+	struct snapshot wanted; /* the last one */
+	struct plan plan;
+	size_t cursor; /* ops of the plan that are done */
+	bool is_started;
+	bool in_flight;
+	uint64_t begun_usec;
+	uint64_t planned_generation;
+	uint64_t generation; /* of the newest truth */
+	bool must_plan;
+	bool routes_wait; /* a route op was left out until the route dump is clean */
+	uint64_t plan_again_usec;
+	uint64_t last_set_usec;
+	struct settle settle;
+	struct refused refused;
+	struct view_notes notes;
+	uint64_t *audited; /* hashes of the notes that were audited, in the order of notes */
+	size_t n_audited;
+	struct reconcile_backoff {
+		uint64_t object;
+		unsigned attempts;
+		uint64_t not_before_usec;
+		bool is_used; /* by the plan that is being made */
+	} * backoffs;
+	size_t n_backoffs, backoffs_capacity;
+	struct link *maybe; /* links that the other side may have, though acked has not */
+	size_t n_maybe;
+	bool routes_doubted; /* a route set failed: what the other side has now is not known */
+	struct link
+		doubted; /* of an op that left the other side otherwise than acked says; ifindex 0: none */
+	enum plan_verb doubted_verb;
+	uint64_t random;
+	uint64_t now_usec;
+	struct reconcile_stats {
+		uint64_t ops, retries, refused, plans;
+	} stats;
+};
+
+int reconcile_init(struct reconcile *r, const struct reconcile_config *config);
+void reconcile_done(struct reconcile *r); /* legal on a zeroed object; usable with CLEANUP() */
+
+/**
+ * reconcile_start() - say what the other side has already
+ * With nothing of the past: an empty guest, or for a sink that cold-plugs the baseline (view_baseline()), where links that are down
+ * but addressed count as "maybe there".
+ * With a past: its acked. An op that was in flight is told again in the one way that loses nothing: an addition whose link is still there
+ * is repeated as "maybe done"; one whose link is gone is taken back by a deletion; a deletion is repeated; a route set is due.
+ *
+ * Called once, with the first complete truth. Return: 0, -ENOMEM.
+ */
+int reconcile_start(struct reconcile *r, const struct reconcile_past *past,
+		    const struct reconcile_truth *truth);
+
+/**
+ * reconcile_step() - plan if there is reason, begin the next op if there is one
+ * Cheap when there is nothing to do. Return: 0; -ENOMEM (ask again later).
+ */
+int reconcile_step(struct reconcile *r, const struct reconcile_truth *truth, uint64_t now_usec);
+
+/* When reconcile_step() has work without news; CLOCK_NEVER. */
+uint64_t reconcile_deadline(const struct reconcile *r);
+/* Nothing in flight, nothing planned, nothing waiting. */
+bool reconcile_is_idle(const struct reconcile *r);
+/* What the guest has, with the ops of the present plan that are done. @ret: the caller's. */
+int reconcile_acked(const struct reconcile *r, struct snapshot *ret);
+/* Things of the pod that the guest can't be told: notes and refusals. */
+size_t reconcile_drift(const struct reconcile *r);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sink carries ops to the other side: the runtime's command line, a guest agent, a VMM, a record.
+ *
+ * One new sink is one file with a struct sink_ops and one row in the table of netmon.c. reconcile.c knows of a sink
+ * only what stands here, and has at most one op in flight.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "netmon/plan.h"
+
+enum sink_result {
+	SINK_DONE,    /* the other side has it */
+	SINK_RETRY,   /* not now: back off, ask again */
+	SINK_REFUSED, /* not this value, ever (asked twice before it is believed) */
+	SINK_STALE, /* of a link: the other side has it, but otherwise; it has to be taken back first */
+	_SINK_RESULT_MAX,
+};
+
+const char *sink_result_to_string(enum sink_result r); /* "done", "retry", "refused", "stale" */
+
+/* What the other side can be told; view.c and diff.c read it, so that no sink gets what it can't carry. */
+struct sink_caps {
+	bool routes_whole; /* only the whole set (PLAN_ROUTES_SET), never one route */
+	bool updates_links; /* PLAN_LINK_UPDATE; without it a change is a replug or drift, by --on-change */
+	bool neighbours; /* PLAN_NEIGH_* */
+	bool cold_plugged; /* at a first start the links that are up and addressed are known already */
+	bool settles;	   /* a new link waits for its addresses (DESIGN: settling) */
+	bool route_mtu;	   /* a route's MTU can be said */
+	bool route_onlink; /* a route's onlink flag can be said */
+	bool route_family; /* a default route without gateway says its family */
+};
+
+struct sink;
+
+struct sink_call {
+	const struct plan *plan; /* borrowed until done */
+	const struct op *op;
+	/*
+	 * The other side may have this already (an op in flight when we were killed; a link that was down but addressed
+	 * when a first start took stock): ask where it can be asked; "exists" counts as done.
+	 */
+	bool maybe_done;
+	/*
+	 * For sinks that spawn: run it in the child before exec (async-signal-safe), it writes down
+	 * who carries this op (see state.h). May be NULL.
+	 */
+	int (*before_exec)(void *arg);
+	void *arg;
+};
+
+struct sink_ops {
+	const char *name;
+	struct sink_caps caps;
+	/*
+	 * Starts one op. Exactly one call of sink->done follows, never from within begin().
+	 * Return: 0; -errno: could not even start (no fds, no memory, no disk): the caller treats it as SINK_RETRY,
+	 * and no done follows.
+	 */
+	int (*begin)(struct sink *s, const struct sink_call *call);
+	/*
+	 * For orderly ends. @sandbox_gone: kill what is in flight; otherwise leave it running for a successor.
+	 * Removes what is only ours (shared.json). No done follows.
+	 */
+	void (*stop)(struct sink *s, bool sandbox_gone);
+	struct sink *(*free)(struct sink *s); /* returns NULL */
+};
+
+struct sink_outcome {
+	enum sink_result result;
+	const char *
+		reason; /* for people, hostile bytes possible, borrowed for the call; "" when done */
+	uint64_t duration_usec;
+	/*
+	 * Not done, but the other side may have it all the same: who was carrying it was killed at its
+	 * deadline, or died. An addition is asked about (maybe_done) before it is repeated, and is taken
+	 * back when its link goes meanwhile.
+	 */
+	bool is_unknown;
+};
+
+struct sink {
+	const struct sink_ops *ops;
+	void (*done)(void *userdata, const struct sink_outcome *outcome);
+	void *userdata;
+};
