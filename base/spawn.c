@@ -240,8 +240,9 @@ SPAWN_IN_CHILD static int spawn_child_main(void *arg)
 /* ---- the parent ---- */
 
 /*
- * Returns when the child has become the program or has ended; call->error tells which. The child stands on a piece of our own
- * stack, which nobody else uses while we wait: a mapping of its own would cost as much as all the rest that we do.
+ * Returns when the child has become the program or has ended; call->error tells which. The child
+ * stands on a piece of our own stack, which nobody else uses while we wait: a mapping of its own
+ * would cost as much as all the rest that we do.
  */
 static int spawn_clone(struct spawn_call *call, int *ret_pidfd)
 {

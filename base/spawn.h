@@ -3,9 +3,10 @@
  * Children: started in a process group of their own, with nothing of ours but what they are given,
  * owned by pidfd.
  *
- * How it works: clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) on a piece of our stack, much as posix_spawn()
- * does inside glibc: no page table is copied, the parent stands still until the child execs, and a
- * failed exec is an ordinary return value here. We do not use posix_spawn() itself because of
+ * How it works: clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) on a piece of our stack, much as
+ * posix_spawn() does inside glibc: no page table is copied, the parent stands still until the child
+ * execs, and a failed exec is an ordinary return value here. We do not use posix_spawn() itself
+ * because of
  * @before_exec: the child must be able to write down who it is before the program begins.
  */
 #pragma once

@@ -2,12 +2,13 @@
 /*
  * The audit, see audit.h.
  *
- * How it works. A record becomes fields once; the fields go to the log's target, and as one line by one
- * write(2) to the file. The file is opened for appending, so several monitors may share one.
+ * How it works. A record becomes fields once; the fields go to the log's target, and as one line by
+ * one write(2) to the file. The file is opened for appending, so several monitors may share one.
  *
- * A disk that is full takes no line, or half of one. What was not taken whole counts as lost; before the next
- * line goes `audit lost=N`, and before that, if half a line stands there, the newline that it lacks: whatever
- * happens, a line of the file is a record, a count, or visibly the torn beginning of a record that was counted.
+ * A disk that is full takes no line, or half of one. What was not taken whole counts as lost;
+ * before the next line goes `audit lost=N`, and before that, if half a line stands there, the
+ * newline that it lacks: whatever happens, a line of the file is a record, a count, or visibly the
+ * torn beginning of a record that was counted.
  */
 #include "netmon/audit.h"
 
@@ -29,7 +30,10 @@
 #include <unistd.h>
 
 #define AUDIT_FILE_MODE 0640
-/* Bytes of one value before escaping: what a runtime said (4 KiB of stderr at most) and the words before it. */
+/*
+ * Bytes of one value before escaping: what a runtime said (4 KiB of stderr at most) and the words
+ * before it.
+ */
 #define AUDIT_VALUE_MAX	 8192U
 #define AUDIT_NUMBER_MAX 24 /* "18446744073709551615" */
 #define AUDIT_TIME_MAX	 40 /* "2026-11-22T13:30:00.123456Z" */
@@ -43,8 +47,8 @@ struct audit {
 };
 
 /*
- * The numbers by which contrib/catalog/netmon.catalog explains a record. Drawn once (systemd-id128 new),
- * and never changed: people filter by them.
+ * The numbers by which contrib/catalog/netmon.catalog explains a record. Drawn once (systemd-id128
+ * new), and never changed: people filter by them.
  */
 static const struct {
 	const char *name;
@@ -114,8 +118,8 @@ static int audit_level(const struct audit_record *r, const struct audit_fields *
 }
 
 /*
- * "audit: add-link eth1 done": all that `journalctl` shows without being asked. The name is quoted where it must
- * be, so that it can not pass for one of the fields that follow in syslog.
+ * "audit: add-link eth1 done": all that `journalctl` shows without being asked. The name is quoted
+ * where it must be, so that it can not pass for one of the fields that follow in syslog.
  */
 static int audit_put_message(struct text *t, const struct audit_fields *f)
 {
@@ -226,7 +230,10 @@ static void audit_to_file(struct audit *a, const struct audit_fields *f)
 
 /* ---- public ---- */
 
-/* O_NONBLOCK: a FIFO that nobody reads is an error here and not a wait; it means nothing to a regular file. */
+/*
+ * O_NONBLOCK: a FIFO that nobody reads is an error here and not a wait; it means nothing to a
+ * regular file.
+ */
 static int audit_open_file(const char *path)
 {
 	CLEANUP(cleanup_close)

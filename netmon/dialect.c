@@ -2,10 +2,10 @@
 /*
  * The JSON of Kata 1.x, see dialect.h.
  *
- * Go's encoding/json prints structs in the order of their fields, all of them, compact: so do we, byte for byte, but
- * for three things that the original gets wrong: an empty route set is [] instead of null, a route without a device is
- * left out (the agent rejects the whole set for it), and an IPv4-mapped IPv6 address stays IPv6 (printed as
- * IPv4 its prefix length is above 32).
+ * Go's encoding/json prints structs in the order of their fields, all of them, compact: so do we,
+ * byte for byte, but for three things that the original gets wrong: an empty route set is []
+ * instead of null, a route without a device is left out (the agent rejects the whole set for it),
+ * and an IPv4-mapped IPv6 address stays IPv6 (printed as IPv4 its prefix length is above 32).
  */
 #include "netmon/dialect.h"
 
@@ -41,8 +41,8 @@ int dialect_from_string(const char *s, enum dialect *ret)
 /* ---- interfaces ---- */
 
 /*
- * LinkType is IFLA_INFO_KIND as the netlink library of the original names it: "tuntap" for a tun device that is no
- * tap, "device" for what has no kind.
+ * LinkType is IFLA_INFO_KIND as the netlink library of the original names it: "tuntap" for a tun
+ * device that is no tap, "device" for what has no kind.
  */
 static const char *dialect_link_type(const struct link *link)
 {
@@ -77,7 +77,10 @@ static void dialect_write_addresses(struct json_writer *j, const struct addr *ad
 	json_writer_array_end(j);
 }
 
-/* A string until 1.12; since then a struct without exported fields. Each reader ignores the other's key. */
+/*
+ * A string until 1.12; since then a struct without exported fields. Each reader ignores the other's
+ * key.
+ */
 static void dialect_write_pci(struct json_writer *j, enum dialect dialect)
 {
 	if (dialect != DIALECT_1_13)
@@ -160,7 +163,9 @@ static void dialect_write_routes_of(struct json_writer *j, const struct snapshot
 	}
 }
 
-/* The agent adds them one by one, and the kernel takes a gateway only when a route to it is there. */
+/*
+ * The agent adds them one by one, and the kernel takes a gateway only when a route to it is there.
+ */
 void dialect_write_routes(struct json_writer *j, const struct snapshot *s)
 {
 	json_writer_array_begin(j, NULL);

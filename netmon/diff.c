@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How it works: both sides are sorted by key, so each kind is one merge of two tables. A merge is run once for each class
- * of ops (deletions, additions, updates), which gives the order of the plan without sorting it.
+ * How it works: both sides are sorted by key, so each kind is one merge of two tables. A merge is
+ * run once for each class of ops (deletions, additions, updates), which gives the order of the plan
+ * without sorting it.
  */
 #include "netmon/diff.h"
 
@@ -72,7 +73,10 @@ static bool addrs_equal(const struct snapshot *a, const struct snapshot *b, uint
 
 enum link_change { LINK_SAME, LINK_GONE, LINK_NEW, LINK_CHANGED, LINK_ANEW };
 
-/* LINK_ANEW: same number, another life of it, or a change that the other side can only take as a new link. */
+/*
+ * LINK_ANEW: same number, another life of it, or a change that the other side can only take as a
+ * new link.
+ */
 static enum link_change link_change(const struct plan *p, const struct sink_caps *caps,
 				    const struct pair *pair)
 {
@@ -112,7 +116,10 @@ static int diff_links(struct plan *p, const struct sink_caps *caps, enum plan_ve
 	return err_pass(r);
 }
 
-/* Does the plan so far delete this link? Its routes and neighbours go with it (but see plan.routes_whole). */
+/*
+ * Does the plan so far delete this link? Its routes and neighbours go with it (but see
+ * plan.routes_whole).
+ */
 static bool is_deleted(const struct plan *p, uint32_t ifindex)
 {
 	for (size_t i = 0; i < p->n && p->ops[i].verb == PLAN_LINK_DEL; i++)

@@ -2,8 +2,8 @@
 /*
  * The difference of two networks as a plan. Pure.
  *
- * Laws (tests/unit/test-diff.c): diff(a, a) is empty; applying all of diff(a, b) to a gives b; every prefix can be
- * applied; the order of input does not matter.
+ * Laws (tests/unit/test-diff.c): diff(a, a) is empty; applying all of diff(a, b) to a gives b;
+ * every prefix can be applied; the order of input does not matter.
  */
 #pragma once
 
@@ -13,11 +13,12 @@
 /**
  * diff_plan() - the work that turns @from into @to
  * @from, @to: guest form (routes and neighbours unique by key); shared by the plan
- * @caps: what the other side can be told: whole sets of routes; no link updates (then a changed link is deleted and
- *        added); no neighbours
+ * @caps: what the other side can be told: whole sets of routes; no link updates (then a changed
+ *        link is deleted and added); no neighbours
  *
- * Order: links deleted, added, updated; routes, an on-link one before those it carries (deletions the other way round); neighbours.
- * Where links can't be updated, deletions of all changed links come first, too: of two links that swap names neither is in the way.
+ * Order: links deleted, added, updated; routes, an on-link one before those it carries (deletions
+ * the other way round); neighbours. Where links can't be updated, deletions of all changed links
+ * come first, too: of two links that swap names neither is in the way.
  *
  * Return: 0; -ENOMEM. @ret is replaced, not freed.
  */

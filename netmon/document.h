@@ -16,7 +16,7 @@
 /*
  * Guest form:
  *   {"ifindex":4,"incarnation":0,"name":"eth1","kind":"veth","mac":"02:..","mtu":1500,"sent_usec":..,"replugged":false}
- *   {"dev":4,"ip":"10.0.0.2/24"}
+ *    {"dev":4,"ip":"10.0.0.2/24"}
  *   {"dst":"10.0.0.0/24","via":"10.0.0.1","dev":4}
  *   {"dev":4,"ip":"10.0.0.1","mac":"02:.."}
  * What is zero in it ("seen only", mtu of a route...) is a further member when it is not zero.

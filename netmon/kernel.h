@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's side: three rtnetlink sockets in the pod's namespace. The only file, with kernel-parse.c, that knows libnl.
+ * The kernel's side: three rtnetlink sockets in the pod's namespace. The only file, with
+ * kernel-parse.c, that knows libnl.
  *
  *   events   links, addresses, routes (IPv4, IPv6), rules; a large buffer, forced (SO_RCVBUFFORCE)
  *   neigh    neighbours; a small buffer of its own, so that an ARP flood drowns nothing else
  *   dump     requests; strict checking (NETLINK_GET_STRICT_CHK), no notifications
  *
- * A netlink socket keeps the namespace that it was opened in, and pins it: see lifetime.h for how the end is noticed.
- * Received by our own recvmsg(), since libnl 3.7 reports an overrun as "out of memory": overrun, truncation, interrupted dump
- * and no memory stay four facts. Only messages whose sender is the kernel (nl_pid 0) count.
+ * A netlink socket keeps the namespace that it was opened in, and pins it: see lifetime.h for how
+ * the end is noticed. Received by our own recvmsg(), since libnl 3.7 reports an overrun as "out of
+ * memory": overrun, truncation, interrupted dump and no memory stay four facts. Only messages whose
+ * sender is the kernel (nl_pid 0) count.
  */
 #pragma once
 
@@ -24,8 +26,9 @@
 	1000 /* a dump is answered by the kernel at once, or something is very wrong */
 
 struct kernel_config {
-	int netns_fd;		     /* borrowed; -1: the namespace that we are in */
-	uint32_t event_buffer_bytes; /* 0: the default; what the kernel made of it is in kernel_stats */
+	int netns_fd; /* borrowed; -1: the namespace that we are in */
+	/* 0: the default; what the kernel made of it is in kernel_stats */
+	uint32_t event_buffer_bytes;
 	uint32_t neigh_buffer_bytes; /* 0: the default */
 };
 
@@ -39,7 +42,10 @@ struct kernel_stats {
 
 struct kernel;
 
-/* Opens and subscribes (subscribe first, dump second: the caller dumps afterwards). Return: 0; -EPERM, -EMFILE, -ENOMEM... */
+/*
+ * Opens and subscribes (subscribe first, dump second: the caller dumps afterwards). Return: 0;
+ * -EPERM, -EMFILE, -ENOMEM...
+ */
 int kernel_new(struct kernel **ret, const struct kernel_config *config);
 struct kernel *kernel_free(struct kernel *k); /* returns NULL */
 DEFINE_CLEANUP(struct kernel, kernel_free)
@@ -48,7 +54,10 @@ DEFINE_CLEANUP(struct kernel, kernel_free)
 int kernel_event_fd(const struct kernel *k);
 int kernel_neigh_fd(const struct kernel *k);
 
-/* SO_NETNS_COOKIE of the namespace: never reused while the machine runs. Return: 0; -ENOPROTOOPT on kernels before 5.14. */
+/*
+ * SO_NETNS_COOKIE of the namespace: never reused while the machine runs. Return: 0; -ENOPROTOOPT on
+ * kernels before 5.14.
+ */
 int kernel_netns_cookie(const struct kernel *k, uint64_t *ret);
 
 const struct kernel_stats *kernel_stats(const struct kernel *k);

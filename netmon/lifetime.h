@@ -7,8 +7,10 @@
  *   --netns PATH   the name is gone from its directory, or means another namespace (inotify on the parent)
  *   --netns PID    that process ended (pidfd)
  *   --vm-pid PID   that process ended (pidfd)
- *   a Kata sandbox its directory under /run/vc/sbs or /run/kata goes (inotify on the parents), or its VMM ends: the pid in
- *                  persist.json (HypervisorState.Pid) or state.json (hypervisor.pid), read whenever it changes
+ *   a Kata sandbox its directory under /run/vc/sbs or /run/kata goes (inotify on the parents), or
+ *   its VMM ends: the pid in
+ *                  persist.json (HypervisorState.Pid) or state.json (hypervisor.pid), read whenever
+ *                  it changes
  * None of these need exist at the start: the 1.x runtime starts us before the VM boots. The nearest
  * existing parent is watched until they do. Everything in those files is read bounded and parsed
  * strictly; a pid is believed only together with its start time. No polling, no timers: an idle

@@ -101,7 +101,10 @@ static int compare_addr(const struct addr *a, const struct addr *b)
 	return COMPARE(a->scope, b->scope);
 }
 
-/* As the kernel walks its IPv4 trie: by destination, longest prefix first. A dump comes sorted, so sealing it costs nothing. */
+/*
+ * As the kernel walks its IPv4 trie: by destination, longest prefix first. A dump comes sorted, so
+ * sealing it costs nothing.
+ */
 static int compare_route_key(const struct route *a, const struct route *b)
 {
 	RETURN_IF_DIFFERENT(COMPARE(a->is_inet6, b->is_inet6));
@@ -207,7 +210,10 @@ static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 	return hash;
 }
 
-/* What is not part of the value is blanked in a copy; the rest is hashed as it lies, since unused bytes are zero. */
+/*
+ * What is not part of the value is blanked in a copy; the rest is hashed as it lies, since unused
+ * bytes are zero.
+ */
 uint64_t model_hash(enum model_kind kind, const void *value, uint64_t seed)
 {
 	union {

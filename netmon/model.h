@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The things that a pod's network is made of, as values: links, addresses, routes, neighbours, and what
- * else steers packets (rules and other tables, only counted).
+ * The things that a pod's network is made of, as values: links, addresses, routes, neighbours, and
+ * what else steers packets (rules and other tables, only counted).
  *
- * Pure: no library, no clock, no file, no log. Everything here is plain data without pointers, so that a value can
- * be copied, compared, hashed and stored as it is. Unused bytes are zero.
+ * Pure: no library, no clock, no file, no log. Everything here is plain data without pointers, so
+ * that a value can be copied, compared, hashed and stored as it is. Unused bytes are zero.
  *
  * The same types serve for what the kernel has (seen), what the guest should have (wanted) and what
- * it has confirmed (acked). What view.c makes of a seen value is *guest form*: fields that mean nothing to a guest
- * (flags, master, peer, state) are zero in it.
+ * it has confirmed (acked). What view.c makes of a seen value is *guest form*: fields that mean
+ * nothing to a guest (flags, master, peer, state) are zero in it.
  */
 #pragma once
 
@@ -36,8 +36,9 @@ const char *model_kind_to_string(enum model_kind kind);
 struct link {
 	uint32_t ifindex;
 	/*
-	 * Which appearance of this ifindex it is: a link moved away and back keeps its number and its MAC but has lost its
-	 * datapath. 0 for what was there when observe.c first looked, then a number that is never used again.
+	 * Which appearance of this ifindex it is: a link moved away and back keeps its number and
+	 * its MAC but has lost its datapath. 0 for what was there when observe.c first looked, then
+	 * a number that is never used again.
 	 */
 	uint32_t incarnation;
 	uint32_t mtu;
@@ -45,12 +46,17 @@ struct link {
 	uint32_t master;       /* ifindex, 0: none; seen only */
 	uint32_t peer_ifindex; /* IFLA_LINK, 0: none; seen only */
 	uint16_t hardware;     /* ARPHRD_*; seen only */
-	bool peer_elsewhere; /* IFLA_LINK_NETNSID was there: peer_ifindex counts in another namespace; seen only */
+	/* IFLA_LINK_NETNSID was there: peer_ifindex counts in another namespace; seen only */
+	bool peer_elsewhere;
 	uint8_t mac_bytes; /* length in mac[]: 6, or 0 when there is none of that length */
 	uint8_t mac[MODEL_MAC_BYTES];
 	char name[MODEL_NAME_BYTES];
-	char kind[MODEL_NAME_BYTES]; /* IFLA_INFO_KIND; "tap" for a tun device in tap mode; "" for hardware */
-	/* Not part of the value (no comparison looks at them): whether of a replug, and when the guest was told. */
+	/* IFLA_INFO_KIND; "tap" for a tun device in tap mode; "" for hardware */
+	char kind[MODEL_NAME_BYTES];
+	/*
+	 * Not part of the value (no comparison looks at them): whether of a replug, and when the
+	 * guest was told.
+	 */
 	bool replugged;
 	uint8_t unused[5];  /* zero: values are hashed as they lie */
 	uint64_t sent_usec; /* CLOCK_MONOTONIC, 0: cold-plugged */
@@ -66,7 +72,10 @@ struct addr {
 	uint8_t bytes[16]; /* network order; IPv4 in the first four. IFA_LOCAL where there is one */
 };
 
-/* Why a route can not be said in the agent's protocol; one, the first that applies. Order is the audit's. */
+/*
+ * Why a route can not be said in the agent's protocol; one, the first that applies. Order is the
+ * audit's.
+ */
 enum model_unsayable {
 	MODEL_SAYABLE,
 	MODEL_UNSAYABLE_TYPE, /* blackhole, unreachable, prohibit, throw ... */
@@ -81,13 +90,15 @@ enum model_unsayable {
 #define MODEL_ROUTE_GATEWAY (1U << 0) /* gateway[] is set */
 #define MODEL_ROUTE_SOURCE  (1U << 1) /* source[] (RTA_PREFSRC) is set */
 #define MODEL_ROUTE_ONLINK  (1U << 2) /* RTNH_F_ONLINK */
-#define MODEL_ROUTE_KERNEL \
-	(1U << 3) /* RTPROT_KERNEL: the guest's kernel makes its own; seen only */
-#define MODEL_ROUTE_LEARNT (1U << 4) /* RTPROT_RA. Not part of the value */
+#define MODEL_ROUTE_KERNEL  (1U << 3) /* RTPROT_KERNEL: a guest makes its own; seen only */
+#define MODEL_ROUTE_LEARNT  (1U << 4) /* RTPROT_RA. Not part of the value */
 
-/* 64 bytes: a table of 100,000 is 6.1 MiB, and four such tables are alive at the height of a burst. */
+/*
+ * 64 bytes: a table of 100,000 is 6.1 MiB, and four such tables are alive at the height of a burst.
+ */
 struct route {
-	uint8_t dst[16]; /* host bits zero; all zero with prefixlen 0: default route of its family */
+	/* host bits zero; all zero with prefixlen 0: default route of its family */
+	uint8_t dst[16];
 	uint8_t gateway[16];
 	uint8_t source[16];
 	uint32_t ifindex; /* 0: none (blackhole, multipath) */
@@ -114,7 +125,10 @@ struct neigh {
 	uint8_t bytes[16];
 };
 
-/* What steers packets and has no word in any guest protocol; reported as drift, one value a table and family, or rule. */
+/*
+ * What steers packets and has no word in any guest protocol; reported as drift, one value a table
+ * and family, or rule.
+ */
 struct policy {
 	uint8_t family;
 	uint8_t is_rule; /* 1: a rule other than the kernel's three; 0: routes in another table */
@@ -133,14 +147,15 @@ _Static_assert(sizeof(struct policy) == 12, "struct policy has no padding");
 
 /*
  * Total order over the value (fields "not part of the value" are left out), memcmp-like result. Its
- * leading fields are the key: links ifindex; addresses ifindex, family, bytes, prefixlen; routes is_inet6, dst,
- * prefixlen (longest first, as the kernel's trie is dumped), then metric; neighbours ifindex, family, bytes.
+ * leading fields are the key: links ifindex; addresses ifindex, family, bytes, prefixlen; routes
+ * is_inet6, dst, prefixlen (longest first, as the kernel's trie is dumped), then metric; neighbours
+ * ifindex, family, bytes.
  */
 int model_compare(enum model_kind kind, const void *a, const void *b);
 
 /*
- * Order over the key alone. For routes the key is the destination (family, dst, prefixlen): in guest form it is
- * unique, in seen form it is not.
+ * Order over the key alone. For routes the key is the destination (family, dst, prefixlen): in
+ * guest form it is unique, in seen form it is not.
  */
 int model_compare_key(enum model_kind kind, const void *a, const void *b);
 
@@ -150,7 +165,7 @@ size_t model_bytes(enum model_kind kind);
 #define MODEL_HASH_SEED UINT64_C(0xcbf29ce484222325)
 uint64_t model_hash(enum model_kind kind, const void *value, uint64_t seed);
 
-/* ---- words for people and logs; all append one line's worth without newline, hostile names escaped ---- */
+/* ---- words for people and logs: one line's worth without newline, hostile names escaped ---- */
 
 #define MODEL_IP_TEXT_BYTES  46 /* INET6_ADDRSTRLEN */
 #define MODEL_MAC_TEXT_BYTES 18
@@ -161,7 +176,10 @@ void model_format_ip(uint8_t family, const uint8_t bytes[16], char ret[MODEL_IP_
 void model_format_mac(uint8_t mac_bytes, const uint8_t mac[MODEL_MAC_BYTES],
 		      char ret[MODEL_MAC_TEXT_BYTES]);
 
-/* "eth1 (4) veth 02:.. mtu 1500", "4 10.0.0.2/24", "10.1.0.0/16 via 10.0.0.1 dev 4 ...": for logs and notes */
+/*
+ * "eth1 (4) veth 02:.. mtu 1500", "4 10.0.0.2/24", "10.1.0.0/16 via 10.0.0.1 dev 4 ...": for logs
+ * and notes
+ */
 void model_describe(enum model_kind kind, const void *value, struct text *to);
 
 /* "multipath", "via", ... for audit records; "" for MODEL_SAYABLE */

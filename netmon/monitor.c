@@ -2,14 +2,16 @@
 /*
  * One sandbox's monitor on sd-event.
  *
- * How it works. Handlers of sockets only read and mark. The work is one one-shot source of IDLE priority, so that it runs when nothing
- * else is ready: ten hints are one look. A ceiling timer of higher priority runs it all the same in a namespace that is never quiet.
- * One more timer runs it at the next time that observe.c or reconcile.c named; when neither did, it is off: an idle monitor has no wake-ups.
+ * How it works. Handlers of sockets only read and mark. The work is one one-shot source of IDLE
+ * priority, so that it runs when nothing else is ready: ten hints are one look. A ceiling timer of
+ * higher priority runs it all the same in a namespace that is never quiet. One more timer runs it
+ * at the next time that observe.c or reconcile.c named; when neither did, it is off: an idle
+ * monitor has no wake-ups.
  *
  * No handler returns a negative number: sd-event would mute its source without a word.
  *
- * The life: lock -> subscribe -> load state -> (wait for a predecessor's orphaned runtime child) -> first complete look -> start -> work
- * until the sandbox ends or a signal comes.
+ * The life: lock -> subscribe -> load state -> (wait for a predecessor's orphaned runtime child) ->
+ * first complete look -> start -> work until the sandbox ends or a signal comes.
  */
 #include "netmon/monitor.h"
 
@@ -194,8 +196,8 @@ static int start(struct monitor *m)
 		return err_pass(r);
 	m->is_started = true;
 	/*
-	 * A baseline has to be on disk before the first op. What was loaded is there, with what was in
-	 * flight: that stays as it is until the next intent takes it over (state_set_maybe()).
+	 * A baseline has to be on disk before the first op. What was loaded is there, with what was
+	 * in flight: that stays as it is until the next intent takes it over (state_set_maybe()).
 	 */
 	if (m->loaded.is_fresh)
 		state_set_maybe(m->state, m->reconcile.maybe, m->reconcile.n_maybe);
@@ -384,7 +386,10 @@ static void on_sandbox_ended(void *userdata, const char *what)
 	end(userdata, true, what);
 }
 
-/* Of another VMM than the known one nothing is true that was told: that is another life of the sandbox. */
+/*
+ * Of another VMM than the known one nothing is true that was told: that is another life of the
+ * sandbox.
+ */
 static void on_vm_known(void *userdata, const struct process_id *vm)
 {
 	struct monitor *m = userdata;
@@ -473,8 +478,8 @@ static int open_namespace(struct monitor *m)
 }
 
 /*
- * <state dir>/<sandbox id>, and for other sinks than the runtime's a folder of their own in it: a dry run beside the real monitor
- * shares neither lock nor state with it.
+ * <state dir>/<sandbox id>, and for other sinks than the runtime's a folder of their own in it: a
+ * dry run beside the real monitor shares neither lock nor state with it.
  */
 static int open_directory(struct monitor *m)
 {

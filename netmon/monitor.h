@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One sandbox's monitor: the pure core tied to the kernel's sockets, a sink, the state on disk and the event loop.
+ * One sandbox's monitor: the pure core tied to the kernel's sockets, a sink, the state on disk and
+ * the event loop.
  *
- * Everything of a sandbox hangs on one struct monitor and there is nothing beside it, so that one process can watch many.
+ * Everything of a sandbox hangs on one struct monitor and there is nothing beside it, so that one
+ * process can watch many.
  */
 #pragma once
 

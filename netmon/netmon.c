@@ -67,7 +67,10 @@ static const struct monitor_sink *find_sink(const char *name)
 
 /* ---- life ---- */
 
-/* A caller may have closed them; what we open must not become our stdout. The lowest free number is taken. */
+/*
+ * A caller may have closed them; what we open must not become our stdout. The lowest free number is
+ * taken.
+ */
 static int hold_stdio(void)
 {
 	int fd;
@@ -82,8 +85,8 @@ static int hold_stdio(void)
 }
 
 /*
- * Nobody may look into us (CVE-2019-5736 is what this is against); a vanished reader or terminal is no end; the signals that
- * mean something are taken by the loop.
+ * Nobody may look into us (CVE-2019-5736 is what this is against); a vanished reader or terminal is
+ * no end; the signals that mean something are taken by the loop.
  */
 static int harden(void)
 {
@@ -99,7 +102,10 @@ static int harden(void)
 	(void)sigaddset(&set, SIGUSR1);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return err_raise(-errno, "block signals");
-	/* Large tables are mapped and given back, always: glibc would raise the threshold after the first one. */
+	/*
+	 * Large tables are mapped and given back, always: glibc would raise the threshold after the
+	 * first one.
+	 */
 	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	(void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
 	return 0;

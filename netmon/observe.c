@@ -138,8 +138,8 @@ static void forget_gone(struct observe *o, uint64_t until)
 }
 
 /*
- * Gives each link the number of its appearance. When more links went than we can tell apart, every link counts as new: one
- * replug too many beats a guest with a dead NIC.
+ * Gives each link the number of its appearance. When more links went than we can tell apart, every
+ * link counts as new: one replug too many beats a guest with a dead NIC.
  */
 static void number_links(struct observe *o, struct table *t, uint64_t until)
 {
@@ -157,8 +157,8 @@ static void number_links(struct observe *o, struct table *t, uint64_t until)
 }
 
 /*
- * All of @t and, since @t is torn, what it lacks of @before. A link that RTM_DELLINK told of is not kept: that is
- * proof, not doubt.
+ * All of @t and, since @t is torn, what it lacks of @before. A link that RTM_DELLINK told of is not
+ * kept: that is proof, not doubt.
  */
 static int add_missing(const struct observe *o, const struct table *before, uint64_t until,
 		       struct table **t)
@@ -209,7 +209,9 @@ static bool is_possible(const struct snapshot *s, const struct route *r)
 	return l && l->flags & IFF_UP && (r->is_inet6 || has_inet_addr(s, r->ifindex));
 }
 
-/* Leaves out what is about to be flushed. Most often nothing is, and the table is used as it came. */
+/*
+ * Leaves out what is about to be flushed. Most often nothing is, and the table is used as it came.
+ */
 static int drop_impossible(const struct observe *o, struct table **t)
 {
 	CLEANUP(table_unrefp) struct table *kept = NULL;
@@ -312,8 +314,8 @@ static uint64_t table_hash(const struct table *t)
 }
 
 /*
- * The same, repeated until two in a row agree. The first is remembered by its hash, so that no more than one table of 100,000 routes
- * is alive. Never agreeing is being torn.
+ * The same, repeated until two in a row agree. The first is remembered by its hash, so that no more
+ * than one table of 100,000 routes is alive. Never agreeing is being torn.
  */
 static int dump_until_two_agree(struct observe *o, enum model_kind kind, struct table **ret,
 				bool *ret_torn)
@@ -397,7 +399,10 @@ static void start_due_confirmations(struct observe *o)
 	}
 }
 
-/* A confirmation that finds something was worth it: the kernel is still at it, so it is confirmed again. */
+/*
+ * A confirmation that finds something was worth it: the kernel is still at it, so it is confirmed
+ * again.
+ */
 static int refresh_routes(struct observe *o)
 {
 	uint64_t hints = o->kinds[MODEL_ROUTE].hints, generation = o->generation;

@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol with the kernel: events are hints, dumps are truth. DESIGN 3.1 is this file's specification.
+ * The protocol with the kernel: events are hints, dumps are truth. DESIGN 3.1 is this file's
+ * specification.
  *
- * How it works. A hint marks its kind dirty; a link or address hint marks routes too, since the kernel removes IPv4 routes on link
- * down, carrier loss and loss of the last address without a word about any of them. When the loop is idle observe_step() dumps what is
- * dirty; the other kinds are shared, by reference, with the last snapshot.
+ * How it works. A hint marks its kind dirty; a link or address hint marks routes too, since the
+ * kernel removes IPv4 routes on link down, carrier loss and loss of the last address without a word
+ * about any of them. When the loop is idle observe_step() dumps what is dirty; the other kinds are
+ * shared, by reference, with the last snapshot.
  *
- *   A dump counts only if no hint of its kind came between its start and its end (the notifications are drained before and after,
- *   and the kernel queues them before it answers, so none can hide). A torn one is thrown away and repeated; when a kind has been
- *   dirty for OBSERVE_CEILING_USEC without a clean dump the torn one is used, to add: it never withdraws.
+ *   A dump counts only if no hint of its kind came between its start and its end (the notifications
+ *   are drained before and after, and the kernel queues them before it answers, so none can hide).
+ *   A torn one is thrown away and repeated; when a kind has been dirty for OBSERVE_CEILING_USEC
+ *   without a clean dump the torn one is used, to add: it never withdraws.
  *
- *   A dump can be too early: on link down RTM_NEWLINK is sent before the IPv4 flush. So after a link or address hint the route dump is
- *   repeated until two in a row agree, and confirmed after OBSERVE_CONFIRM_FIRST_USEC and OBSERVE_CONFIRM_LAST_USEC.
- *   A route whose device is not up, or an IPv4 one whose device has no IPv4 address, is never in seen.
+ *   A dump can be too early: on link down RTM_NEWLINK is sent before the IPv4 flush. So after a
+ *   link or address hint the route dump is repeated until two in a row agree, and confirmed after
+ *   OBSERVE_CONFIRM_FIRST_USEC and OBSERVE_CONFIRM_LAST_USEC. A route whose device is not up, or an
+ *   IPv4 one whose device has no IPv4 address, is never in seen.
  *
- *   Losses (overrun, truncation, interrupted dump) are dirt like any other, and are told to the caller for the audit.
- *   Neighbours are dumped at most every OBSERVE_NEIGH_USEC: an ARP flood is no reason to work. Rules and other tables, which are
- *   only reported, at most every OBSERVE_POLICY_USEC: the kernel can't leave the main table out of that dump.
+ *   Losses (overrun, truncation, interrupted dump) are dirt like any other, and are told to the
+ *   caller for the audit. Neighbours are dumped at most every OBSERVE_NEIGH_USEC: an ARP flood is
+ *   no reason to work. Rules and other tables, which are only reported, at most every
+ *   OBSERVE_POLICY_USEC: the kernel can't leave the main table out of that dump.
  *
- * Pure: a kernel is struct source_ops, the clock is an argument, and so the whole of it runs against a simulated kernel in the tests.
+ * Pure: a kernel is struct source_ops, the clock is an argument, and so the whole of it runs
+ * against a simulated kernel in the tests.
  */
 #pragma once
 
@@ -90,15 +96,20 @@ struct observe {
 int observe_init(struct observe *o, const struct source_ops *ops, void *source, uint64_t now_usec);
 void observe_done(struct observe *o); /* legal on a zeroed object; usable with CLEANUP() */
 
-/* Reads the queued notifications: for the handler of a readable socket. Return: 0; -errno: the source is beyond use. */
+/*
+ * Reads the queued notifications: for the handler of a readable socket. Return: 0; -errno: the
+ * source is beyond use.
+ */
 int observe_drain(struct observe *o, uint64_t now_usec);
 
 enum { _OBSERVE_IDLE = 0, OBSERVE_MORE = 1 };
 
 /**
- * observe_step() - one step towards the truth: links and addresses, or routes, or neighbours, or policy
- * Links and addresses are a step of their own, so that the caller can act on them before a long route dump.
- * Return: 0: nothing to do before observe_deadline(); OBSERVE_MORE: call again when the loop is idle; -errno.
+ * observe_step() - one step towards the truth: links and addresses, or routes, or neighbours, or
+ * policy Links and addresses are a step of their own, so that the caller can act on them before a
+ * long route dump.
+ * Return: 0: nothing to do before observe_deadline(); OBSERVE_MORE: call again when the loop is
+ * idle; -errno.
  */
 int observe_step(struct observe *o, uint64_t now_usec);
 

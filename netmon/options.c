@@ -2,14 +2,15 @@
 /*
  * The command line, see options.h.
  *
- * How it works. One table says all of each flag: its name, what it takes, what it is for, its default, who reads
- * its value and whom it concerns. First the words are taken as Go's flag package takes them, values unseen (exit
- * status 2 is its); then help, version, sandbox id and runtime, as the original looks at them; then the values,
- * given ones and defaults alike, go to their readers. A default is a text of the table too, so that the list of
- * flags can not say one thing and the program do another.
+ * How it works. One table says all of each flag: its name, what it takes, what it is for, its
+ * default, who reads its value and whom it concerns. First the words are taken as Go's flag package
+ * takes them, values unseen (exit status 2 is its); then help, version, sandbox id and runtime, as
+ * the original looks at them; then the values, given ones and defaults alike, go to their readers.
+ * A default is a text of the table too, so that the list of flags can not say one thing and the
+ * program do another.
  *
- * Source: Go's flag package (src/flag/flag.go: parseOne, failf, PrintDefaults); kata-containers/runtime
- * netmon/netmon.go, parseOptions().
+ * Source: Go's flag package (src/flag/flag.go: parseOne, failf, PrintDefaults);
+ * kata-containers/runtime netmon/netmon.go, parseOptions().
  */
 #include "netmon/options.h"
 
@@ -44,7 +45,10 @@ static const char *const options_sinks[] = {
 _Static_assert(sizeof(options_sinks) / sizeof(options_sinks[0]) == _OPTIONS_SINK_MAX,
 	       "each sink has a name");
 
-/* logrus.ParseLevel(); its three levels of dying and erring are two to syslog, as in the original's hook. */
+/*
+ * logrus.ParseLevel(); its three levels of dying and erring are two to syslog, as in the original's
+ * hook.
+ */
 static const struct {
 	const char *word;
 	int level;
@@ -64,7 +68,8 @@ struct options_flag {
 	const char *wanted; /* "'x' is not ..." */
 	uint32_t min, max;  /* of a number, otherwise 0 */
 	size_t field;	    /* offset in struct options_parser */
-	unsigned sinks; /* mask of 1U << enum options_sink: the others would ignore it; 0: concerns all */
+	/* mask of 1U << enum options_sink: the others would ignore it; 0: concerns all */
+	unsigned sinks;
 	bool is_list;  /* adds up, instead of the last one winning */
 	bool not_once; /* --once would ignore it */
 };
@@ -80,8 +85,8 @@ struct options_parser {
 	struct options o;
 	bool is_help;
 	bool is_version;
-	const char *
-		given[OPTIONS_FLAGS_MAX]; /* last value of each row, not read yet; NULL: not given */
+	/* last value of each row, not read yet; NULL: not given */
+	const char *given[OPTIONS_FLAGS_MAX];
 	int exit_status;
 };
 
@@ -324,7 +329,10 @@ static void *options_field(struct options_parser *p, const struct options_flag *
 
 /* ---- words for the user ---- */
 
-/* What somebody typed, or a program passed: no byte of it can drive a terminal or end the line or the quotes. */
+/*
+ * What somebody typed, or a program passed: no byte of it can drive a terminal or end the line or
+ * the quotes.
+ */
 static void options_print_hostile(FILE *to, const char *s, size_t size)
 {
 	size_t shown = size < OPTIONS_SHOWN_MAX ? size : OPTIONS_SHOWN_MAX;
@@ -585,7 +593,10 @@ static bool options_read_flag(struct options_parser *p, const struct options_fla
 	return options_end_bad(p, f, value);
 }
 
-/* An option that would be ignored is a mistake of whoever wrote it. -r is none: the 1.x runtime always passes it. */
+/*
+ * An option that would be ignored is a mistake of whoever wrote it. -r is none: the 1.x runtime
+ * always passes it.
+ */
 static bool options_check_pointless(struct options_parser *p)
 {
 	unsigned sink = options_sink_mask(p->o.sink);

@@ -135,8 +135,9 @@ const char *plan_op_interface(const struct plan *p, const struct op *op)
 /* ---- what is true after some of them ---- */
 
 /*
- * How plan_apply() works: the done ops mark which items of `from` go and which of `to` come, by bit; then each table is one
- * merge. Ops are never applied one by one to a table, so a plan of 100,000 costs 100,000.
+ * How plan_apply() works: the done ops mark which items of `from` go and which of `to` come, by
+ * bit; then each table is one merge. Ops are never applied one by one to a table, so a plan of
+ * 100,000 costs 100,000.
  */
 struct marks {
 	const struct plan *plan;

@@ -2,9 +2,9 @@
 /*
  * A plan: the ordered work that turns one network (acked) into another (wanted).
  *
- * diff.c makes it; reconcile.c hands its ops one by one to a sink; plan_apply() says what the guest has after the
- * first n of them. An op is two indices into the plan's own snapshots, 12 bytes, since a plan can hold
- * 100,000 of them. Pure.
+ * diff.c makes it; reconcile.c hands its ops one by one to a sink; plan_apply() says what the guest
+ * has after the first n of them. An op is two indices into the plan's own snapshots, 12 bytes,
+ * since a plan can hold 100,000 of them. Pure.
  */
 #pragma once
 
@@ -26,7 +26,10 @@ enum plan_verb {
 	_PLAN_VERB_MAX,
 };
 
-/* "del-link", "add-link", "update-link", "set-routes", "del-route", "add-route", "replace-route", "del-neighbour", "add-neighbour" */
+/*
+ * "del-link", "add-link", "update-link", "set-routes", "del-route", "add-route", "replace-route",
+ * "del-neighbour", "add-neighbour"
+ */
 const char *plan_verb_to_string(enum plan_verb verb);
 int plan_verb_from_string(const char *s, enum plan_verb *ret);
 
@@ -42,9 +45,10 @@ struct plan {
 	struct snapshot from;
 	struct snapshot to;
 	/*
-	 * The other side takes routes only as a whole (PLAN_ROUTES_SET). Then what PLAN_LINK_DEL does to the link's routes
-	 * over there is not known (the 1.x runtime may leave the NIC in the guest, and its routes with it): they stay in
-	 * what is acked, marked stale, until the next set. Otherwise they go with the link.
+	 * The other side takes routes only as a whole (PLAN_ROUTES_SET). Then what PLAN_LINK_DEL
+	 * does to the link's routes over there is not known (the 1.x runtime may leave the NIC in
+	 * the guest, and its routes with it): they stay in what is acked, marked stale, until the
+	 * next set. Otherwise they go with the link.
 	 */
 	bool routes_whole;
 	struct op *ops;
@@ -71,5 +75,8 @@ const struct neigh *plan_neigh_to(const struct plan *p, const struct op *op);
  */
 int plan_apply(const struct plan *p, size_t n_done, struct snapshot *ret);
 
-/* Name of the link that the op touches, as the guest knows it ("" for PLAN_ROUTES_SET); for audit and logs. */
+/*
+ * Name of the link that the op touches, as the guest knows it ("" for PLAN_ROUTES_SET); for audit
+ * and logs.
+ */
 const char *plan_op_interface(const struct plan *p, const struct op *op);

@@ -30,7 +30,7 @@ int process_id_open(pid_t pid, struct process_id *ret, int *ret_pidfd);
 bool process_id_is_alive(const struct process_id *p);
 
 /*
- * The same for a process of which only a moment is known at which it was there: @p's start_ticks is that moment. A process
- * that has this pid now and began no later is that one.
+ * The same for a process of which only a moment is known at which it was there: @p's start_ticks is
+ * that moment. A process that has this pid now and began no later is that one.
  */
 bool process_id_is_same_since(const struct process_id *p);

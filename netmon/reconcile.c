@@ -43,7 +43,10 @@ static uint64_t op_object(const struct plan *p, const struct op *op)
 	return n ? object_of_neigh(n) : OBJECT_ROUTES;
 }
 
-/* The key of a refusal: the value that the op brings; 0 for an op that brings none (a deletion is never refused for good). */
+/*
+ * The key of a refusal: the value that the op brings; 0 for an op that brings none (a deletion is
+ * never refused for good).
+ */
 static uint64_t op_value_hash(const struct plan *p, const struct op *op)
 {
 	const struct link *l = plan_link_to(p, op);
@@ -186,7 +189,10 @@ static void clear_maybe(struct reconcile *r, uint32_t ifindex)
 			r->maybe[i--] = r->maybe[--r->n_maybe];
 }
 
-/* Puts a link into acked, so that the difference takes it back. Its addresses go with it over there. */
+/*
+ * Puts a link into acked, so that the difference takes it back. Its addresses go with it over
+ * there.
+ */
 static int assume_acked(struct reconcile *r, const struct link *l)
 {
 	CLEANUP(table_unrefp) struct table *t = NULL;
@@ -201,7 +207,10 @@ static int assume_acked(struct reconcile *r, const struct link *l)
 	return 0;
 }
 
-/* Makes acked's link differ from every link that can be seen, so that it is told again: as another life, or as a change. */
+/*
+ * Makes acked's link differ from every link that can be seen, so that it is told again: as another
+ * life, or as a change.
+ */
 static int doubt_link(struct reconcile *r, uint32_t ifindex, bool as_another_life)
 {
 	CLEANUP(table_unrefp) struct table *t = NULL;
@@ -222,7 +231,10 @@ static int doubt_link(struct reconcile *r, uint32_t ifindex, bool as_another_lif
 	return 0;
 }
 
-/* A link that may have been told and is gone since has to be taken back: an unknown one costs the other side nothing. */
+/*
+ * A link that may have been told and is gone since has to be taken back: an unknown one costs the
+ * other side nothing.
+ */
 static int take_back_what_went(struct reconcile *r, const struct snapshot *seen)
 {
 	for (size_t i = 0; i < r->n_maybe; i++) {
@@ -350,7 +362,10 @@ static int fold(struct reconcile *r)
 	return err_pass(fold_doubt(r));
 }
 
-/* Which links may not be told now: announced, changed or, when the guest alone has them still, withdrawn. @ret: the caller's. */
+/*
+ * Which links may not be told now: announced, changed or, when the guest alone has them still,
+ * withdrawn. @ret: the caller's.
+ */
 static int collect_held(const struct reconcile *r, const struct snapshot *seen, uint32_t **ret,
 			size_t *ret_n)
 {
@@ -376,7 +391,10 @@ static int collect_held(const struct reconcile *r, const struct snapshot *seen, 
 	return 0;
 }
 
-/* Equal tables are made one: in the quiet state a table of 100,000 routes is there once for the guest, not twice. */
+/*
+ * Equal tables are made one: in the quiet state a table of 100,000 routes is there once for the
+ * guest, not twice.
+ */
 static void share_equal(struct snapshot *s, const struct snapshot *with)
 {
 	for (enum model_kind k = 0; k < _MODEL_KIND_MAX; k++)
@@ -641,7 +659,9 @@ size_t reconcile_drift(const struct reconcile *r)
 
 /* ---- start ---- */
 
-/* Every link of the first truth is appearance 0 (observe.c); so are those that a predecessor told. */
+/*
+ * Every link of the first truth is appearance 0 (observe.c); so are those that a predecessor told.
+ */
 static int reset_incarnations(struct snapshot *s)
 {
 	CLEANUP(table_unrefp) struct table *t = NULL;

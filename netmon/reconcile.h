@@ -2,14 +2,16 @@
 /*
  * From truth to work: seen -> wanted -> plan -> one op in flight -> acked.
  *
- * How it works. Each new truth (or the end of a wait) makes the plan anew: acked takes in what was done, wanted = view(seen), plan =
- * diff(acked, wanted). What may not be done now is left out of the plan and has a time at which it is asked again:
+ * How it works. Each new truth (or the end of a wait) makes the plan anew: acked takes in what was
+ * done, wanted = view(seen), plan = diff(acked, wanted). What may not be done now is left out of
+ * the plan and has a time at which it is asked again:
  *   a link that settles, or backs off after a failure           held in the view, with its routes and neighbours
- *   the route set while the route dump is not clean, while it backs off, or sooner than RECONCILE_SET_GAP_USEC after the last one
- *   a neighbour that backs off
- * What was refused for good is left out until its value changes. Then the ops go to the sink one by one. A done op advances
- * acked; a failed one leaves it and backs off its object alone: one link that always fails holds up nobody. Newer truth replaces unsent
- * work by itself; while an op is in flight nothing is planned, so that no more copies of a large table are alive than needed.
+ *   the route set while the route dump is not clean, while it backs off, or sooner than
+ *   RECONCILE_SET_GAP_USEC after the last one a neighbour that backs off
+ * What was refused for good is left out until its value changes. Then the ops go to the sink one by
+ * one. A done op advances acked; a failed one leaves it and backs off its object alone: one link
+ * that always fails holds up nobody. Newer truth replaces unsent work by itself; while an op is in
+ * flight nothing is planned, so that no more copies of a large table are alive than needed.
  *
  * Pure: the clock is an argument; the sink, the journal and the audit are handed in.
  */
@@ -32,7 +34,9 @@
 
 /* Where intents and outcomes are kept; state.h in the program. All may be NULL. */
 struct reconcile_journal {
-	/* @maybe: links that the other side may have, though acked has not; to be kept beside acked */
+	/*
+	 * @maybe: links that the other side may have, though acked has not; to be kept beside acked
+	 */
 	void (*intent)(void *userdata, const struct plan *plan, const struct op *op,
 		       const struct link *maybe, size_t n_maybe);
 	void (*outcome)(void *userdata, bool done);
@@ -99,7 +103,8 @@ struct reconcile {
 	size_t n_maybe;
 	bool routes_doubted; /* a route set failed: what the other side has now is not known */
 	struct link
-		doubted; /* of an op that left the other side otherwise than acked says; ifindex 0: none */
+		/* of an op that left the other side otherwise than acked says; ifindex 0: none */
+		doubted;
 	enum plan_verb doubted_verb;
 	uint64_t random;
 	uint64_t now_usec;
@@ -113,10 +118,11 @@ void reconcile_done(struct reconcile *r); /* legal on a zeroed object; usable wi
 
 /**
  * reconcile_start() - say what the other side has already
- * With nothing of the past: an empty guest, or for a sink that cold-plugs the baseline (view_baseline()), where links that are down
- * but addressed count as "maybe there".
- * With a past: its acked. An op that was in flight is told again in the one way that loses nothing: an addition whose link is still there
- * is repeated as "maybe done"; one whose link is gone is taken back by a deletion; a deletion is repeated; a route set is due.
+ * With nothing of the past: an empty guest, or for a sink that cold-plugs the baseline
+ * (view_baseline()), where links that are down but addressed count as "maybe there".
+ * With a past: its acked. An op that was in flight is told again in the one way that loses nothing:
+ * an addition whose link is still there is repeated as "maybe done"; one whose link is gone is
+ * taken back by a deletion; a deletion is repeated; a route set is due.
  *
  * Called once, with the first complete truth. Return: 0, -ENOMEM.
  */

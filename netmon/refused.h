@@ -2,9 +2,10 @@
 /*
  * Values that the other side has turned down for good, so that idle stays idle.
  *
- * Keyed by a hash of the value: another value of the same object is a new question. A value is final after it
- * was refused REFUSED_FINAL times, since a runtime that is just starting says strange things. Bounded: when REFUSED_MAX
- * values are held the oldest is forgotten, which costs one more question. Pure.
+ * Keyed by a hash of the value: another value of the same object is a new question. A value is
+ * final after it was refused REFUSED_FINAL times, since a runtime that is just starting says
+ * strange things. Bounded: when REFUSED_MAX values are held the oldest is forgotten, which costs
+ * one more question. Pure.
  */
 #pragma once
 

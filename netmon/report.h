@@ -9,11 +9,14 @@
 
 #define REPORT_ENTRIES 40 /* of each table, unless all are asked for */
 
-/* Logs seen, wanted, acked and the pending plan, whatever the log level is. @all: every entry (-d). */
+/*
+ * Logs seen, wanted, acked and the pending plan, whatever the log level is. @all: every entry (-d).
+ */
 void report_log(const struct observe *o, const struct reconcile *r, bool all);
 
 /**
- * report_once() - what a guest should see now, and what of the pod it can't be told, as one JSON document
+ * report_once() - what a guest should see now, and what of the pod it can't be told, as one JSON
+ * document
  * @fd: written to; a full pipe is waited for
  * Return: 0, -EPIPE, -ENOSPC, -ENOMEM...
  */

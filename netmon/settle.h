@@ -2,11 +2,11 @@
 /*
  * When is a link ready to be told to a side that can't be told of changes later?
  *
- * CNI sets a link up, then adds IPv4, IPv6 and routes; Docker addresses first. A link told too early is told without
- * its addresses. So a new link waits for an address (link-local does not count) and until its addresses have been still for
- * SETTLE_QUIET_USEC, at most @max_usec after it became ready; one that was addressed before it came up goes at once. A change of a
- * known link waits for the same stillness.
- * Pure: the time is an argument.
+ * CNI sets a link up, then adds IPv4, IPv6 and routes; Docker addresses first. A link told too
+ * early is told without its addresses. So a new link waits for an address (link-local does not
+ * count) and until its addresses have been still for SETTLE_QUIET_USEC, at most @max_usec after it
+ * became ready; one that was addressed before it came up goes at once. A change of a known link
+ * waits for the same stillness. Pure: the time is an argument.
  */
 #pragma once
 

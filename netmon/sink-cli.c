@@ -12,8 +12,9 @@
  *     begin --> list-ifaces --> lists the MAC: done
  *                           +-> does not, or no answer: document, add-iface --> ...
  *
- * The runtime says why it failed only in words, so the words decide what follows (sink_cli_verdicts). What is not
- * in the table is a reason to ask again: a runtime of a version that we do not know must not lose a link.
+ * The runtime says why it failed only in words, so the words decide what follows
+ * (sink_cli_verdicts). What is not in the table is a reason to ask again: a runtime of a version
+ * that we do not know must not lose a link.
  */
 #include "netmon/sink-cli.h"
 
@@ -46,7 +47,8 @@ struct sink_cli {
 
 /*
  * What the runtime's words mean, first match counts.
- * Source: measured against kata-runtime 1.13 (cli/network.go, virtcontainers/endpoint.go, network.go, tap_endpoint.go).
+ * Source: measured against kata-runtime 1.13 (cli/network.go, virtcontainers/endpoint.go,
+ * network.go, tap_endpoint.go).
  */
 static const struct sink_cli_verdict {
 	const char *fragment;
@@ -82,8 +84,8 @@ static bool sink_cli_says_exists(const char *text)
 }
 
 /*
- * "exists" is the runtime's half of the link (tap, tc). A guest that was just asked and has not got it still
- * has not got it, so then it is a failure like another.
+ * "exists" is the runtime's half of the link (tap, tc). A guest that was just asked and has not got
+ * it still has not got it, so then it is a failure like another.
  */
 static bool sink_cli_had_it(const struct sink_cli *s, const struct runtime_cli_result *result)
 {

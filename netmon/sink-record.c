@@ -2,11 +2,12 @@
 /*
  * The record sink, see sink-record.h.
  *
- * A line is written at once, as far as the reader takes it; the rest waits for EPOLLOUT. done() always comes from the
- * loop: by a one-shot defer source when the line went whole, from the write handler otherwise. Nothing is ready
- * while no op is in flight, so an idle monitor has no wake-ups.
+ * A line is written at once, as far as the reader takes it; the rest waits for EPOLLOUT. done()
+ * always comes from the loop: by a one-shot defer source when the line went whole, from the write
+ * handler otherwise. Nothing is ready while no op is in flight, so an idle monitor has no wake-ups.
  *
- * Who calls this ignores SIGPIPE (netmon.c): a reader that went away is EPIPE here, and a reason to ask again.
+ * Who calls this ignores SIGPIPE (netmon.c): a reader that went away is EPIPE here, and a reason to
+ * ask again.
  */
 #include "netmon/sink-record.h"
 
@@ -110,7 +111,10 @@ static void sink_record_write_neighs(struct json_writer *j, const struct plan *p
 							: plan_neigh_to(p, op));
 }
 
-/* What follows the head of a line; NULL: never sent here, since the whole set is said route by route. */
+/*
+ * What follows the head of a line; NULL: never sent here, since the whole set is said route by
+ * route.
+ */
 static void (*const sink_record_writers[])(struct json_writer *j, const struct plan *p,
 					   const struct op *op) = {
 	[PLAN_LINK_DEL] = sink_record_write_links,
@@ -310,7 +314,10 @@ static int sink_record_unblock(struct sink_record *s)
 	return 0;
 }
 
-/* Regular files, and devices as /dev/null, can not be waited for (EPERM, epoll_ctl(2)) and never block. */
+/*
+ * Regular files, and devices as /dev/null, can not be waited for (EPERM, epoll_ctl(2)) and never
+ * block.
+ */
 static int sink_record_watch(struct sink_record *s, sd_event *event)
 {
 	int r = sd_event_add_io(event, &s->writable, s->fd, EPOLLOUT, sink_record_on_writable, s);

@@ -2,8 +2,8 @@
 /*
  * A sink carries ops to the other side: the runtime's command line, a guest agent, a VMM, a record.
  *
- * One new sink is one file with a struct sink_ops and one row in the table of netmon.c. reconcile.c knows of a sink
- * only what stands here, and has at most one op in flight.
+ * One new sink is one file with a struct sink_ops and one row in the table of netmon.c. reconcile.c
+ * knows of a sink only what stands here, and has at most one op in flight.
  */
 #pragma once
 
@@ -16,18 +16,24 @@ enum sink_result {
 	SINK_DONE,    /* the other side has it */
 	SINK_RETRY,   /* not now: back off, ask again */
 	SINK_REFUSED, /* not this value, ever (asked twice before it is believed) */
-	SINK_STALE, /* of a link: the other side has it, but otherwise; it has to be taken back first */
+	/* of a link: the other side has it, but otherwise; it has to be taken back first */
+	SINK_STALE,
 	_SINK_RESULT_MAX,
 };
 
 const char *sink_result_to_string(enum sink_result r); /* "done", "retry", "refused", "stale" */
 
-/* What the other side can be told; view.c and diff.c read it, so that no sink gets what it can't carry. */
+/*
+ * What the other side can be told; view.c and diff.c read it, so that no sink gets what it can't
+ * carry.
+ */
 struct sink_caps {
 	bool routes_whole; /* only the whole set (PLAN_ROUTES_SET), never one route */
-	bool updates_links; /* PLAN_LINK_UPDATE; without it a change is a replug or drift, by --on-change */
+	/* PLAN_LINK_UPDATE; without it a change is a replug or drift, by --on-change */
+	bool updates_links;
 	bool neighbours; /* PLAN_NEIGH_* */
-	bool cold_plugged; /* at a first start the links that are up and addressed are known already */
+	/* at a first start the links that are up and addressed are known already */
+	bool cold_plugged;
 	bool settles;	   /* a new link waits for its addresses (DESIGN: settling) */
 	bool route_mtu;	   /* a route's MTU can be said */
 	bool route_onlink; /* a route's onlink flag can be said */
@@ -40,8 +46,9 @@ struct sink_call {
 	const struct plan *plan; /* borrowed until done */
 	const struct op *op;
 	/*
-	 * The other side may have this already (an op in flight when we were killed; a link that was down but addressed
-	 * when a first start took stock): ask where it can be asked; "exists" counts as done.
+	 * The other side may have this already (an op in flight when we were killed; a link that
+	 * was down but addressed when a first start took stock): ask where it can be asked;
+	 * "exists" counts as done.
 	 */
 	bool maybe_done;
 	/*
@@ -57,13 +64,13 @@ struct sink_ops {
 	struct sink_caps caps;
 	/*
 	 * Starts one op. Exactly one call of sink->done follows, never from within begin().
-	 * Return: 0; -errno: could not even start (no fds, no memory, no disk): the caller treats it as SINK_RETRY,
-	 * and no done follows.
+	 * Return: 0; -errno: could not even start (no fds, no memory, no disk): the caller treats
+	 * it as SINK_RETRY, and no done follows.
 	 */
 	int (*begin)(struct sink *s, const struct sink_call *call);
 	/*
-	 * For orderly ends. @sandbox_gone: kill what is in flight; otherwise leave it running for a successor.
-	 * Removes what is only ours (shared.json). No done follows.
+	 * For orderly ends. @sandbox_gone: kill what is in flight; otherwise leave it running for a
+	 * successor. Removes what is only ours (shared.json). No done follows.
 	 */
 	void (*stop)(struct sink *s, bool sandbox_gone);
 	struct sink *(*free)(struct sink *s); /* returns NULL */
@@ -71,13 +78,13 @@ struct sink_ops {
 
 struct sink_outcome {
 	enum sink_result result;
-	const char *
-		reason; /* for people, hostile bytes possible, borrowed for the call; "" when done */
+	/* for people, hostile bytes possible, borrowed for the call; "" when done */
+	const char *reason;
 	uint64_t duration_usec;
 	/*
-	 * Not done, but the other side may have it all the same: who was carrying it was killed at its
-	 * deadline, or died. An addition is asked about (maybe_done) before it is repeated, and is taken
-	 * back when its link goes meanwhile.
+	 * Not done, but the other side may have it all the same: who was carrying it was killed at
+	 * its deadline, or died. An addition is asked about (maybe_done) before it is repeated, and
+	 * is taken back when its link goes meanwhile.
 	 */
 	bool is_unknown;
 };

@@ -2,8 +2,8 @@
 /*
  * Tables and snapshots: a network at one moment, immutable once sealed, shared by reference.
  *
- * A table is filled (table_add), sealed (sorted, duplicates dropped) and from then on never changes; a
- * snapshot is one table a kind. A partial dump replaces one table and shares the others.
+ * A table is filled (table_add), sealed (sorted, duplicates dropped) and from then on never
+ * changes; a snapshot is one table a kind. A partial dump replaces one table and shares the others.
  * Pure: no library, no clock, no file, no log.
  */
 #pragma once
@@ -49,7 +49,10 @@ struct table *table_ref(struct table *t);
 struct table *table_unref(struct table *t); /* NULL is fine; returns NULL */
 DEFINE_CLEANUP(struct table, table_unref)
 
-/* Copies *@item to the end. Return: 0; TABLE_FULL (counted in left_out, the table stays good); -ENOMEM. */
+/*
+ * Copies *@item to the end. Return: 0; TABLE_FULL (counted in left_out, the table stays good);
+ * -ENOMEM.
+ */
 int table_add(struct table *t, const void *item);
 /* Sorts by model_compare(), drops equal items, gives unused memory back. */
 void table_seal(struct table *t);
@@ -63,14 +66,19 @@ bool table_equal(const struct table *a, const struct table *b);
 bool table_identical(const struct table *a, const struct table *b);
 
 const struct link *table_find_link(const struct table *links, uint32_t ifindex);
-/* The addresses (or neighbours) of a link are neighbours in the table: index of the first, number in *ret_n. */
+/*
+ * The addresses (or neighbours) of a link are neighbours in the table: index of the first, number
+ * in *ret_n.
+ */
 size_t table_range_of_link(const struct table *t, uint32_t ifindex, size_t *ret_n);
 
 struct snapshot {
-	struct table *tables[_MODEL_KIND_MAX]; /* each sealed and never NULL after snapshot_init() */
+	/* each sealed and never NULL after snapshot_init() */
+	struct table *tables[_MODEL_KIND_MAX];
 	/*
-	 * acked only: the guest's routes are not what tables[MODEL_ROUTE] says (a link that carried some was unplugged
-	 * under a whole-set protocol, or nothing was ever sent): the set is due even when it looks equal.
+	 * acked only: the guest's routes are not what tables[MODEL_ROUTE] says (a link that carried
+	 * some was unplugged under a whole-set protocol, or nothing was ever sent): the set is due
+	 * even when it looks equal.
 	 */
 	bool routes_stale;
 };

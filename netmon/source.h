@@ -9,7 +9,10 @@
 
 #include "netmon/snapshot.h"
 
-/* One notification, reduced to what matters: that something of a kind changed. Nothing else of an event is believed. */
+/*
+ * One notification, reduced to what matters: that something of a kind changed. Nothing else of an
+ * event is believed.
+ */
 struct source_hint {
 	enum model_kind kind;
 	bool link_gone;	  /* RTM_DELLINK, family AF_UNSPEC */
@@ -31,8 +34,9 @@ const char *source_condition_to_string(enum source_condition c); /* "overrun", "
 struct source_ops {
 	/**
 	 * Reads every queued notification without waiting and calls @hint for each.
-	 * A loss (SOURCE_OVERRUN, SOURCE_TRUNCATED) is told by @lost, with the mask of kinds (1U << kind) whose hints may be
-	 * missing, and reading goes on. Bounded: after SOURCE_DRAIN_MAX messages it returns SOURCE_AGAIN.
+	 * A loss (SOURCE_OVERRUN, SOURCE_TRUNCATED) is told by @lost, with the mask of kinds (1U <<
+	 * kind) whose hints may be missing, and reading goes on. Bounded: after SOURCE_DRAIN_MAX
+	 * messages it returns SOURCE_AGAIN.
 	 * Return: 0; SOURCE_AGAIN; -errno when the sockets are beyond use.
 	 */
 	int (*drain)(void *source, void (*hint)(void *userdata, const struct source_hint *h),
@@ -40,8 +44,8 @@ struct source_ops {
 		     void *userdata);
 	/**
 	 * Reads the whole truth of one kind. @ret: a sealed table, the caller's.
-	 * Return: 0; SOURCE_INTERRUPTED (@ret is set: it may be used to add); SOURCE_TRUNCATED, SOURCE_AGAIN (@ret
-	 * untouched); -errno.
+	 * Return: 0; SOURCE_INTERRUPTED (@ret is set: it may be used to add); SOURCE_TRUNCATED,
+	 * SOURCE_AGAIN (@ret untouched); -errno.
 	 */
 	int (*dump)(void *source, enum model_kind kind, struct table **ret);
 };

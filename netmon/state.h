@@ -57,8 +57,9 @@ struct state_pending {
 	bool is_set;
 	enum plan_verb verb;
 	/*
-	 * pid 0: nobody was started, or the sink has no children. start_ticks is a moment at which it
-	 * was there: process_id_is_same_since(). Its start time would cost a read of /proc at every op.
+	 * pid 0: nobody was started, or the sink has no children. start_ticks is a moment at which
+	 * it was there: process_id_is_same_since(). Its start time would cost a read of /proc at
+	 * every op.
 	 */
 	struct process_id child;
 	struct link link; /* of a PLAN_LINK_* op: what it was to bring, or to take away */

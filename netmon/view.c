@@ -2,10 +2,11 @@
 /*
  * From what the kernel has to what the guest should see.
  *
- * How it works: links first, since everything else hangs on them. A link that is announced (acked, same incarnation) stays
- * wanted as long as it exists: a flap, a rename, a new master are no unplug. A link that is not has to be
- * pluggable, ready, not held, not refused, and the only one with its MAC. Then the addresses, routes and neighbours of the
- * wanted links follow, each by its own filter; what is filtered out because no guest protocol has a word for it leaves a note.
+ * How it works: links first, since everything else hangs on them. A link that is announced (acked,
+ * same incarnation) stays wanted as long as it exists: a flap, a rename, a new master are no
+ * unplug. A link that is not has to be pluggable, ready, not held, not refused, and the only one
+ * with its MAC. Then the addresses, routes and neighbours of the wanted links follow, each by its
+ * own filter; what is filtered out because no guest protocol has a word for it leaves a note.
  */
 #include "netmon/view.h"
 
@@ -98,7 +99,10 @@ void view_notes_done(struct view_notes *n)
 	*n = (struct view_notes){ 0 };
 }
 
-/* Of a link that can't be plugged it is the link that is said once, whatever changes of it: a bridge's MAC follows its ports'. */
+/*
+ * Of a link that can't be plugged it is the link that is said once, whatever changes of it: a
+ * bridge's MAC follows its ports'.
+ */
 static uint64_t note_hash(const struct view_note *note)
 {
 	struct link only_number = { .ifindex = note->ifindex };
@@ -138,7 +142,10 @@ static bool has_suffix(const char *s, const char *suffix)
 	return n >= m && strncmp(s + n - m, suffix, m) == 0;
 }
 
-/* Names that end in "kata" are the runtime's own taps and bridges: one rule, for what appears and for what goes. */
+/*
+ * Names that end in "kata" are the runtime's own taps and bridges: one rule, for what appears and
+ * for what goes.
+ */
 static bool is_ours_to_tell(const struct view_config *config, const struct link *l)
 {
 	if (l->flags & IFF_LOOPBACK || has_suffix(l->name, "kata"))
@@ -503,7 +510,10 @@ static const struct link *find_announced(const struct build *b, const struct lin
 	return acked && acked->incarnation == seen->incarnation ? acked : NULL;
 }
 
-/* One that went but may not be withdrawn now (its deletion backs off): the guest has it still, and its MAC. */
+/*
+ * One that went but may not be withdrawn now (its deletion backs off): the guest has it still, and
+ * its MAC.
+ */
 static int view_gone(struct build *b, const struct link *acked)
 {
 	const struct link *seen = table_find_link(snapshot_links(b->in->seen), acked->ifindex);
@@ -678,7 +688,10 @@ static bool has_learnt_neighs(const struct build *b)
 	return false;
 }
 
-/* The gateways of the wanted routes as a set: a table of neighbours without MAC. Empty when nobody will ask. */
+/*
+ * The gateways of the wanted routes as a set: a table of neighbours without MAC. Empty when nobody
+ * will ask.
+ */
 static int collect_gateways(const struct build *b, struct table **ret)
 {
 	const struct table *routes = b->tables[MODEL_ROUTE];
@@ -744,7 +757,10 @@ static int retain_neighs(struct build *b)
 	size_t n_seen = wanted->n;
 	int r = 0;
 
-	/* Not is_retained(): a learnt entry that is stale or failed is still in seen, but not wanted. */
+	/*
+	 * Not is_retained(): a learnt entry that is stale or failed is still in seen, but not
+	 * wanted.
+	 */
 	for (size_t i = 0; r >= 0 && i < previous->n; i++) {
 		const struct neigh *p = &previous->neighs[i];
 		bool found = false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From what the kernel has to what the guest should see. DESIGN section 4 is this file's specification.
+ * From what the kernel has to what the guest should see. DESIGN section 4 is this file's
+ * specification.
  *
  * Pure: the answer depends on the arguments alone and not on the order of anything.
  */
@@ -43,7 +44,8 @@ int view_on_change_from_string(const char *s, enum view_on_change *ret); /* -EIN
 enum view_reason {
 	VIEW_NOT_PLUGGABLE, /* a link of another kind, or without a MAC of 6 bytes */
 	VIEW_DUPLICATE_MAC, /* MAC is the guest's key: only the first announced goes */
-	VIEW_CHANGE_IGNORED, /* a known link changed, and the other side can't be told (--on-change ignore) */
+	/* a known link changed, and the other side can't be told (--on-change ignore) */
+	VIEW_CHANGE_IGNORED,
 	VIEW_REFUSED,		  /* the other side has turned it down for good */
 	VIEW_NO_PREFIX_ROUTE,	  /* an address with noprefixroute: the guest will make the route */
 	VIEW_UNSAYABLE_ROUTE,	  /* see enum model_unsayable */
@@ -98,8 +100,9 @@ struct view_input {
 	const struct snapshot *seen;
 	const struct snapshot *acked;
 	/*
-	 * The last wanted (acked at a start). Learnt state of a link that is announced stays once it was seen: the pod's own stack is
-	 * deaf on a redirected link, so that its expiry means nothing.
+	 * The last wanted (acked at a start). Learnt state of a link that is announced stays once
+	 * it was seen: the pod's own stack is deaf on a redirected link, so that its expiry means
+	 * nothing.
 	 */
 	const struct snapshot *previous;
 	/*
@@ -123,8 +126,9 @@ int view_build(const struct view_config *config, const struct view_input *in,
 
 /**
  * view_baseline() - what a runtime that cold-plugs has told its guest before we came
- * Every link that is up and has an address, but for loopback, the runtime's own and the ignored; routes are stale, so that one set goes
- * once the VM answers. A link that is down is not in it: it is new when it comes up.
+ * Every link that is up and has an address, but for loopback, the runtime's own and the ignored;
+ * routes are stale, so that one set goes once the VM answers. A link that is down is not in it: it
+ * is new when it comes up.
  * @ret: guest form, the caller's. Return: 0, -ENOMEM.
  */
 int view_baseline(const struct view_config *config, const struct snapshot *seen,
@@ -133,7 +137,10 @@ int view_baseline(const struct view_config *config, const struct snapshot *seen,
 /* Of a kind, name and place that may be announced at all (readiness apart)? */
 bool view_is_pluggable(const struct view_config *config, const struct snapshot *seen,
 		       const struct link *l);
-/* IFF_UP with carrier; for a tap IFF_UP is enough, since its reader is the VMM that we are about to attach. */
+/*
+ * IFF_UP with carrier; for a tap IFF_UP is enough, since its reader is the VMM that we are about to
+ * attach.
+ */
 bool view_is_ready(const struct link *l);
 /* Hash over the addresses that count; *ret_n their number. */
 uint64_t view_addrs_hash(const struct view_config *config, const struct snapshot *seen,

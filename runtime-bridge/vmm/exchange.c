@@ -59,7 +59,10 @@ int exchange_commit(struct exchange *x)
 	if (r == 0)
 		r = io_atomic_commit(&x->file);
 	if (r < 0) {
-		/* With it goes an older document: no file is better than one that says what was true before. */
+		/*
+		 * With it goes an older document: no file is better than one that says what was
+		 * true before.
+		 */
 		exchange_remove(x);
 		return err_pass(r);
 	}

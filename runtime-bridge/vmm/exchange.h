@@ -2,9 +2,11 @@
 /*
  * The shared file: one JSON document at a time, handed to the runtime's command line by its path.
  *
- * <state dir>/<sandbox id>/shared.json, mode 0640. The original wrote it in place and left it behind after a failed call; here it
- * appears whole (temporary name, rename) and is removed by its owner.
- * Source: kata-containers/runtime netmon/netmon.go (storeDataToSend), cli/network.go ("file or - for stdin").
+ * <state dir>/<sandbox id>/shared.json, mode 0640. The original wrote it in place and left it
+ * behind after a failed call; here it appears whole (temporary name, rename) and is removed by its
+ * owner.
+ * Source: kata-containers/runtime netmon/netmon.go (storeDataToSend), cli/network.go ("file or -
+ * for stdin").
  */
 #pragma once
 
@@ -31,7 +33,10 @@ void exchange_done(
 
 /* Begins a document: write it to &x->writer. Return: 0; -ENOSPC, -EMFILE... */
 int exchange_begin(struct exchange *x);
-/* Publishes it. A failure (disk full) leaves no file and is the caller's to retry. Return: 0; -ENOSPC, -EIO... */
+/*
+ * Publishes it. A failure (disk full) leaves no file and is the caller's to retry. Return: 0;
+ * -ENOSPC, -EIO...
+ */
 int exchange_commit(struct exchange *x);
 /* Removes the shared file, and a half-written one. Missing is fine. */
 void exchange_remove(struct exchange *x);

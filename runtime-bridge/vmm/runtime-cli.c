@@ -8,15 +8,15 @@
  *                          |                    ^
  *                          +--deadline--> killed +   (status RUNTIME_CLI_TIMED_OUT)
  *
- * Before the child runs, only the pipes are made: everything else is done while the program starts, since the
- * time from a ready NIC to the runtime's main() is what this project is measured by.
+ * Before the child runs, only the pipes are made: everything else is done while the program starts,
+ * since the time from a ready NIC to the runtime's main() is what this project is measured by.
  *
- * The end of a call is the end of the child, never the end of its output: what it left behind may hold the
- * pipes open for ever. What the child wrote itself is in the pipes by then.
+ * The end of a call is the end of the child, never the end of its output: what it left behind may
+ * hold the pipes open for ever. What the child wrote itself is in the pipes by then.
  *
- * A child must outlive us (we may be killed, or hand over to a successor), but a program that writes to a pipe
- * without a reader dies of SIGPIPE, in the middle of attaching a device. So the child's end is opened for
- * reading as well: the pipe has a reader as long as it has a writer.
+ * A child must outlive us (we may be killed, or hand over to a successor), but a program that
+ * writes to a pipe without a reader dies of SIGPIPE, in the middle of attaching a device. So the
+ * child's end is opened for reading as well: the pipe has a reader as long as it has a writer.
  *
  * No handler fails: sd-event would switch its source off without a word.
  */
@@ -42,15 +42,24 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-/* Read from a pipe per wakeup: its usual capacity. A child that prints without end delays the loop no longer than this. */
+/*
+ * Read from a pipe per wakeup: its usual capacity. A child that prints without end delays the loop
+ * no longer than this.
+ */
 #define RUNTIME_CLI_READ_MAX   (64U * 1024)
 #define RUNTIME_CLI_READ_BYTES 4096U
 /* A deadline is in seconds; the kernel may be this late with it. */
 #define RUNTIME_CLI_ACCURACY_USEC CLOCK_USEC_PER_MSEC
 
-/* list-ifaces: list, interface, IPAddresses, address, its strings; the rest is slack for what we do not know. */
+/*
+ * list-ifaces: list, interface, IPAddresses, address, its strings; the rest is slack for what we do
+ * not know.
+ */
 #define RUNTIME_CLI_JSON_DEPTH 16
-/* One interface. json-c needs up to 300 times the memory of what it reads, so it is never given the whole list. */
+/*
+ * One interface. json-c needs up to 300 times the memory of what it reads, so it is never given the
+ * whole list.
+ */
 #define RUNTIME_CLI_INTERFACE_MAX (64U * 1024)
 
 static const char *const runtime_cli_verbs[] = {
@@ -119,7 +128,10 @@ static void runtime_cli_pipe_keep(struct runtime_cli_pipe *p, const char *data, 
 	p->dropped += size - kept;
 }
 
-/* Reads what is there, at most RUNTIME_CLI_READ_MAX, so that a child that never stops does not stop us. */
+/*
+ * Reads what is there, at most RUNTIME_CLI_READ_MAX, so that a child that never stops does not stop
+ * us.
+ */
 static void runtime_cli_pipe_read(struct runtime_cli_pipe *p)
 {
 	char buffer[RUNTIME_CLI_READ_BYTES];
@@ -150,7 +162,8 @@ static int runtime_cli_on_output(sd_event_source *source, int fd, uint32_t event
 }
 
 /*
- * Makes the pipe; the child's end goes to *@ret_child_fd, and can also be read from (see above). Where there is no
+ * Makes the pipe; the child's end goes to *@ret_child_fd, and can also be read from (see above).
+ * Where there is no
  * /proc to open it by, it can not, and the child fares as with any other parent.
  */
 static int runtime_cli_pipe_open(struct runtime_cli_pipe *p, int *ret_child_fd)
@@ -213,7 +226,10 @@ static void runtime_cli_reset(struct runtime_cli *r)
 	r->userdata = NULL;
 }
 
-/* One line's worth for people: no NUL inside, which would hide what follows, and no white space at the end. */
+/*
+ * One line's worth for people: no NUL inside, which would hide what follows, and no white space at
+ * the end.
+ */
 static const char *runtime_cli_tidy(struct text *t)
 {
 	static const char space[] = " \t\r\n\v\f";
@@ -230,8 +246,8 @@ static const char *runtime_cli_tidy(struct text *t)
 }
 
 /*
- * The last thing done with @r: the callback may start the next call, or free us. So what it is told of is
- * taken out of @r first.
+ * The last thing done with @r: the callback may start the next call, or free us. So what it is told
+ * of is taken out of @r first.
  */
 static void runtime_cli_finish(struct runtime_cli *r, int status)
 {
@@ -266,7 +282,10 @@ static bool runtime_cli_collect(struct runtime_cli *r)
 
 	if (reaped > 0)
 		return false;
-	/* Not ours to wait for (somebody reaps all children of the process): it is gone, how is not known. */
+	/*
+	 * Not ours to wait for (somebody reaps all children of the process): it is gone, how is not
+	 * known.
+	 */
 	if (reaped < 0)
 		err_clear();
 	runtime_cli_pipe_read(&r->out);
@@ -284,7 +303,10 @@ static int runtime_cli_on_exit(sd_event_source *source, int fd, uint32_t events,
 	return 0;
 }
 
-/* A child that ended in the same moment was in time. Another is ended by SIGKILL, and the pidfd tells when. */
+/*
+ * A child that ended in the same moment was in time. Another is ended by SIGKILL, and the pidfd
+ * tells when.
+ */
 static int runtime_cli_on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct runtime_cli *r = userdata;
@@ -471,7 +493,10 @@ static bool runtime_cli_list_is_null(struct runtime_cli_list *l)
 	return l->at == l->end;
 }
 
-/* Go's decoder matches keys without case, and so do we: 1.x says HwAddr, 2.x hwAddr. NULL: no such member. */
+/*
+ * Go's decoder matches keys without case, and so do we: 1.x says HwAddr, 2.x hwAddr. NULL: no such
+ * member.
+ */
 static struct json_object *runtime_cli_member(struct json_object *o, const char *key,
 					      enum json_type type)
 {

@@ -2,8 +2,9 @@
 /*
  * The runtime's command line: RUNTIME kata-network VERB SANDBOX [FILE], one call at a time.
  *
- * A call never blocks: the child is followed by pidfd, has a deadline, and what it prints is read as it comes, bounded
- * and thrown away beyond. A child over its deadline is killed with its process group.
+ * A call never blocks: the child is followed by pidfd, has a deadline, and what it prints is read
+ * as it comes, bounded and thrown away beyond. A child over its deadline is killed with its process
+ * group.
  * Source: kata-containers/runtime cli/network.go; virtcontainers calls netmon with -r BIN -s ID.
  */
 #pragma once
@@ -32,8 +33,8 @@ enum runtime_cli_verb {
 struct runtime_cli_result {
 	/* 0-255 exit status; -SIGNAL killed by a signal; RUNTIME_CLI_TIMED_OUT */
 	int status;
-	const char *
-		stderr_text; /* NUL-terminated, hostile bytes; "" when silent. Trailing white space removed */
+	/* NUL-terminated, hostile bytes; "" when silent. Trailing white space removed */
+	const char *stderr_text;
 	size_t stderr_dropped;	 /* bytes beyond RUNTIME_CLI_STDERR_MAX */
 	const char *stdout_text; /* list-ifaces only, otherwise ""; NUL-terminated */
 	size_t stdout_bytes;
@@ -67,11 +68,14 @@ DEFINE_CLEANUP(struct runtime_cli, runtime_cli_free)
 
 /**
  * runtime_cli_start() - begin a call; done is called once, later, from the loop
- * Return: 0; -EBUSY while another runs; -ENOENT, -EACCES ... (no such runtime); -EMFILE, -ENOMEM: done is not called.
+ * Return: 0; -EBUSY while another runs; -ENOENT, -EACCES ... (no such runtime); -EMFILE, -ENOMEM:
+ * done is not called.
  */
 int runtime_cli_start(struct runtime_cli *r, const struct runtime_cli_call *call);
 
-/* Forgets a running call without killing it: it goes on as an orphan, for a successor to wait for. */
+/*
+ * Forgets a running call without killing it: it goes on as an orphan, for a successor to wait for.
+ */
 void runtime_cli_abandon(struct runtime_cli *r);
 
 enum { RUNTIME_CLI_LISTS_IT = 1, RUNTIME_CLI_LISTS_OTHER = 2 };
@@ -84,11 +88,13 @@ struct runtime_cli_interface {
 };
 
 /**
- * runtime_cli_lists() - does an answer of list-ifaces name this interface, with just these addresses?
- * @json: hostile; parsed by json-c with its depth bounded. Keys are matched without case (HwAddr, hwAddr)
+ * runtime_cli_lists() - does an answer of list-ifaces name this interface, with just these
+ * addresses?
+ * @json: hostile; parsed by json-c with its depth bounded. Keys are matched without case (HwAddr,
+ *        hwAddr)
  *
  * IPv6 link-local addresses are the guest's own and do not count.
- * Return: RUNTIME_CLI_LISTS_IT; RUNTIME_CLI_LISTS_OTHER: its MAC with other addresses (or none: plugged by a call that did not come
- * to its end); 0 no; -EBADMSG not a list of interfaces.
+ * Return: RUNTIME_CLI_LISTS_IT; RUNTIME_CLI_LISTS_OTHER: its MAC with other addresses (or none:
+ * plugged by a call that did not come to its end); 0 no; -EBADMSG not a list of interfaces.
  */
 int runtime_cli_lists(const char *json, size_t bytes, const struct runtime_cli_interface *wanted);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A runtime that keeps each document that it was told, and takes its time: keep-runtime kata-network VERB ID FILE.
+ * A runtime that keeps each document that it was told, and takes its time: keep-runtime
+ * kata-network VERB ID FILE.
  *
  * In the folder of the program as it was called:
  *

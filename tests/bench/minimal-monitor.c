@@ -2,9 +2,10 @@
 /*
  * The least that a monitor can do: minimal-monitor RUNTIME ID FILE.
  *
- * Receives RTM_NEWLINK; when a link that it has not seen so is up with carrier it writes a small document in place and
- * spawns `RUNTIME kata-network add-iface ID FILE`. No dump, no addresses, no routes, no settling, no state, no retry: what
- * kata-netmon costs above this, it costs for being right. Says "ready" on stdout when it listens.
+ * Receives RTM_NEWLINK; when a link that it has not seen so is up with carrier it writes a small
+ * document in place and spawns `RUNTIME kata-network add-iface ID FILE`. No dump, no addresses, no
+ * routes, no settling, no state, no retry: what kata-netmon costs above this, it costs for being
+ * right. Says "ready" on stdout when it listens.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hand that changes a pod's network, and knows when: one command a line on stdin, one answer a line on stdout.
+ * The hand that changes a pod's network, and knows when: one command a line on stdin, one answer a
+ * line on stdout.
  *
  *     veth NAME INDEX PEER PEER_INDEX PID   a pair, both numbers given; the peer goes to the namespace of PID
  *     addr INDEX ADDRESS PREFIXLEN
  *     up INDEX | del INDEX
  *     routes add|del FIRST COUNT STEP INDEX GATEWAY
- *                                           16.0.0.0/24 + FIRST, and every STEP-th of the COUNT that follow, in batches
+ *                                           16.0.0.0/24 + FIRST, and every STEP-th of the COUNT
+ *                                           that follow, in batches
  *
- * Answers "ok BEFORE_USEC AFTER_USEC" (CLOCK_MONOTONIC around the requests) or "error WHY". It works in the namespace that
- * it is started in, and keeps one socket, so that nothing but the request itself lies between the two times.
+ * Answers "ok BEFORE_USEC AFTER_USEC" (CLOCK_MONOTONIC around the requests) or "error WHY". It
+ * works in the namespace that it is started in, and keeps one socket, so that nothing but the
+ * request itself lies between the two times.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -107,7 +110,9 @@ static void hand_nest_end(const struct hand_batch *b, struct rtattr *a)
 	a->rta_len = (uint16_t)(b->bytes + b->size - (char *)a);
 }
 
-/* Reads until the answer to the last request. Return: 0, or the first error that the kernel told. */
+/*
+ * Reads until the answer to the last request. Return: 0, or the first error that the kernel told.
+ */
 static int hand_answer(const struct hand *hand)
 {
 	_Alignas(struct nlmsghdr) char buffer[8192];

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A runtime that only says when its main() began: "VERB USEC\n" into the pipe `stamps` beside the program as it was called.
+ * A runtime that only says when its main() began: "VERB USEC\n" into the pipe `stamps` beside the
+ * program as it was called.
  *
- * The end of the line that the bench measures, so nothing is done before the clock is read, and no library is linked.
+ * The end of the line that the bench measures, so nothing is done before the clock is read, and no
+ * library is linked.
  */
 #include <fcntl.h>
 #include <limits.h>

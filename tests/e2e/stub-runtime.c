@@ -2,10 +2,12 @@
 /*
  * A runtime that is not there: stub-runtime kata-network VERB ID [FILE|-].
  *
- * It answers as kata-runtime 1.x does, remembers what it was told as a guest would, and is stricter than it: what is not
- * exactly the protocol is refused and written to the file `violations`, which no test may find there.
+ * It answers as kata-runtime 1.x does, remembers what it was told as a guest would, and is stricter
+ * than it: what is not exactly the protocol is refused and written to the file `violations`, which
+ * no test may find there.
  *
- * It lives in one directory: $STUB_DIR, or stub.d beside the program as it was called. Files there tell it how to behave:
+ * It lives in one directory: $STUB_DIR, or stub.d beside the program as it was called. Files there
+ * tell it how to behave:
  *
  *     delay_msec N         wait before doing what was asked         exit N            end so, doing nothing
  *     delay_after_msec N   wait after doing it                      hang              wait for ever before doing it
@@ -17,9 +19,11 @@
  *
  *     calls        one JSON line when a call begins and one when it ends, each by one write:
  *                  {"kind":"begin","usec":U,"pid":P,"verb":"..","id":"..","overlap":false,"bytes":N,"document":..}
- *                  {"kind":"end","usec":U,"pid":P,"verb":"..","id":"..","end_usec":E,"status":S,"error":".."}
- *                  U is CLOCK_MONOTONIC when main() began, and with P names the call; document is null when there is
- *                  none, when it is no JSON, or when it is longer than STUB_LOGGED_MAX
+ *                   {"kind":"end","usec":U,"pid":P,"verb":"..","id":"..","end_usec":E,"status":S,"error":".."}
+ *                   
+ *                  U is CLOCK_MONOTONIC when main() began, and with P names the call; document is
+ *                  null when there is none, when it is no JSON, or when it is longer than
+ *                  STUB_LOGGED_MAX
  *     ifaces/MAC   what add-iface said (and what a test put there: cold-plugged)
  *     routes.json  what the last update-routes said
  *     violations   one line each; see above
@@ -405,7 +409,9 @@ static int stub_check_addresses(struct stub *s, struct json_object *iface)
 	return status;
 }
 
-/* A string for the readers up to 1.12, an object for those since; at least one of them, and empty. */
+/*
+ * A string for the readers up to 1.12, an object for those since; at least one of them, and empty.
+ */
 static int stub_check_pci(struct stub *s, struct json_object *iface)
 {
 	struct json_object *addr = NULL, *path = NULL;
@@ -846,7 +852,10 @@ static int stub_try_lock(struct stub *s)
 	return fd;
 }
 
-/* Two calls at a time are said and then wait, as with the runtime; kata-netmon makes them one by one. */
+/*
+ * Two calls at a time are said and then wait, as with the runtime; kata-netmon makes them one by
+ * one.
+ */
 static void stub_wait_lock(const struct stub *s, int fd)
 {
 	while (s->overlap && flock(fd, LOCK_EX) < 0 && errno == EINTR)

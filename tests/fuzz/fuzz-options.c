@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command line, from hostile words. The input is what /proc/PID/cmdline would hold: words that end in NUL.
- * Whatever they are: it ends in one of the documented ways, what it lets through is within its limits, and what it
- * prints drives no terminal.
+ * The command line, from hostile words. The input is what /proc/PID/cmdline would hold: words that
+ * end in NUL. Whatever they are: it ends in one of the documented ways, what it lets through is
+ * within its limits, and what it prints drives no terminal.
  */
 #include <limits.h>
 #include <stdint.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The audit: the same fields always, lines that nobody can forge, and no silent loss on a full disk. */
+/*
+ * The audit: the same fields always, lines that nobody can forge, and no silent loss on a full
+ * disk.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -394,7 +397,9 @@ static void test_keeps_errno(void **state)
 #define DISK_BYTES   (64U * 1024)
 #define FILLER_BYTES (32U * 1024)
 
-/* A tmpfs of DISK_BYTES over the place's directory, seen by this process alone, half of it taken. */
+/*
+ * A tmpfs of DISK_BYTES over the place's directory, seen by this process alone, half of it taken.
+ */
 static void make_small_disk(struct place *p, char filler[static 128])
 {
 	static const char block[FILLER_BYTES];
@@ -494,7 +499,10 @@ static void test_full_disk(void **state)
 	assert_null(audit_close(a));
 }
 
-/* Whatever the sizes: each record is there, or counted, and a torn one is closed before anything follows. */
+/*
+ * Whatever the sizes: each record is there, or counted, and a torn one is closed before anything
+ * follows.
+ */
 static void test_full_disk_adds_up(void **state)
 {
 	struct place *p = *state;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON of Kata 1.x byte for byte. The goldens are what the original kata-netmon 1.12 and 1.13 wrote for the
- * same links and routes (json.Encoder of Go), but for the three differences that dialect.c names.
+ * The JSON of Kata 1.x byte for byte. The goldens are what the original kata-netmon 1.12 and 1.13
+ * wrote for the same links and routes (json.Encoder of Go), but for the three differences that
+ * dialect.c names.
  */
 #include "netmon/dialect.h"
 
@@ -217,7 +218,10 @@ static void test_link_types(void **state)
 	}
 }
 
-/* Printed as IPv4 (as the original does) its 128 bits of prefix would make the runtime refuse the link. */
+/*
+ * Printed as IPv4 (as the original does) its 128 bits of prefix would make the runtime refuse the
+ * link.
+ */
 static void test_ipv4_mapped_stays_ipv6(void **state)
 {
 	struct link l = make_link("eth1", "veth", 4, 3);
@@ -237,7 +241,10 @@ static void test_no_routes(void **state)
 	assert_routes(NULL, 0, NULL, 0, "[]");
 }
 
-/* The routes of the original's sample, in an order in which the agent can add them one after another. */
+/*
+ * The routes of the original's sample, in an order in which the agent can add them one after
+ * another.
+ */
 static void test_routes(void **state)
 {
 	const struct link eth0 = make_link("eth0", "veth", 2, 2);
@@ -271,7 +278,10 @@ static void test_routes(void **state)
 		"\"Source\":\"2001:db8::2\",\"Scope\":0}]");
 }
 
-/* The agent refuses the whole set for one route without a device ("Could not find link from device"). */
+/*
+ * The agent refuses the whole set for one route without a device ("Could not find link from
+ * device").
+ */
 static void test_route_without_device_is_left_out(void **state)
 {
 	const struct link links[] = { make_link("eth0", "veth", 2, 2),

@@ -605,7 +605,8 @@ static void test_stalled_target_never_blocks(void **state)
 	pump();
 	assert_record(receive(g->syslog, NULL), "101 records lost: the log target was too slow");
 	for (unsigned i = 0; i < LOG_QUEUE_MAX; i++) {
-		log_flush(); /* not pump(): a socket says POLLOUT only when it is three quarters empty */
+		/* not pump(): a socket says POLLOUT only when it is three quarters empty */
+		log_flush();
 		(void)snprintf(text, sizeof(text), "record %u", expected++);
 		assert_record(receive(g->syslog, NULL), text);
 	}

@@ -2,12 +2,14 @@
 /*
  * The protocol with the kernel against a simulated kernel: the most important test of the project.
  *
- * The simulated kernel has the habits that were measured of the real one and some that were not: it flushes IPv4 routes late and without
- * a word, tears dumps (a change falls between two parts of one), interrupts and refuses them, drops notifications, and hands them out
- * in another order. Whatever it does: when it falls quiet, what the guest was told becomes the truth; no link is withdrawn that never
- * went, and no route that was never away.
+ * The simulated kernel has the habits that were measured of the real one and some that were not: it
+ * flushes IPv4 routes late and without a word, tears dumps (a change falls between two parts of
+ * one), interrupts and refuses them, drops notifications, and hands them out in another order.
+ * Whatever it does: when it falls quiet, what the guest was told becomes the truth; no link is
+ * withdrawn that never went, and no route that was never away.
  *
- * Time is a number here, so a schedule of minutes runs in milliseconds, and a seed repeats it: NETMON_SEED=n ./test-observe
+ * Time is a number here, so a schedule of minutes runs in milliseconds, and a seed repeats it:
+ * NETMON_SEED=n ./test-observe
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,9 +36,12 @@
 #define SIM_NEIGHS 2
 #define SIM_QUEUE  64
 #define SCHEDULES  400
-/* Between the dump that showed a thing and the op that tells it: the ceiling, and an op in flight. */
+/*
+ * Between the dump that showed a thing and the op that tells it: the ceiling, and an op in flight.
+ */
 #define SIM_SLACK_USEC (400 * MS)
-#define SIM_STEPS_MAX 20000 /* of a quiet kernel: far more than enough, and an end for a monitor that spins */
+/* of a quiet kernel: far more than enough, and an end for a monitor that spins */
+#define SIM_STEPS_MAX 20000
 
 /* ---- the simulated kernel ---- */
 
@@ -173,8 +178,9 @@ static void link_appears(struct sim *s, struct sim_link *l, bool same_number)
 {
 	uint32_t ifindex = same_number && l->ifindex ? l->ifindex : s->next_ifindex++;
 
-	*l = (struct sim_link){ .exists = true, .ifindex = ifindex, .birth = ++s->next_birth,
-				.mtu = 1500 };
+	*l = (struct sim_link){
+		.exists = true, .ifindex = ifindex, .birth = ++s->next_birth, .mtu = 1500
+	};
 	notify(s, MODEL_LINK, false, l->ifindex);
 }
 
@@ -412,12 +418,16 @@ static size_t index_of_route(const struct route *r)
 static bool is_added_again(const struct plan *p, uint32_t ifindex)
 {
 	for (size_t i = 0; i < p->n; i++)
-		if (p->ops[i].verb == PLAN_LINK_ADD && plan_link_to(p, &p->ops[i])->ifindex == ifindex)
+		if (p->ops[i].verb == PLAN_LINK_ADD &&
+		    plan_link_to(p, &p->ops[i])->ifindex == ifindex)
 			return true;
 	return false;
 }
 
-/* A link may only be withdrawn when it was away since it was told (or just before, while that was under way). */
+/*
+ * A link may only be withdrawn when it was away since it was told (or just before, while that was
+ * under way).
+ */
 static void check_link_del(struct sim *s, const struct plan *p, const struct link *l)
 {
 	size_t slot = slot_of_name(l->name);
@@ -469,8 +479,11 @@ static void sim_stop(struct sink *sink, bool gone)
 
 static const struct sink_ops each_ops = {
 	.name = "sim",
-	.caps = { .updates_links = true, .neighbours = true, .route_mtu = true,
-		  .route_onlink = true, .route_family = true },
+	.caps = { .updates_links = true,
+		  .neighbours = true,
+		  .route_mtu = true,
+		  .route_onlink = true,
+		  .route_family = true },
 	.begin = sim_begin,
 	.stop = sim_stop,
 };
@@ -638,8 +651,11 @@ static void assert_acked_is_truth(struct sim *s)
 	assert_true(reconcile_is_idle(&s->reconcile));
 	truth_as_snapshot(s, &truth);
 	assert_int_equal(reconcile_acked(&s->reconcile, &acked), 0);
-	struct view_input in = { .seen = &truth, .acked = &acked, .previous = &acked,
-				 .refused = &refused, .now_usec = s->now };
+	struct view_input in = { .seen = &truth,
+				 .acked = &acked,
+				 .previous = &acked,
+				 .refused = &refused,
+				 .now_usec = s->now };
 	assert_int_equal(view_build(&config, &in, &wanted, &notes), 0);
 	if (!snapshot_equal(&wanted, &acked))
 		fail_msg("seed %lu: acked is not the truth", s->seed);
@@ -657,7 +673,9 @@ static void random_faults(struct sim *s)
 	s->queue_max = chance(s, 30) ? 4 : SIM_QUEUE;
 }
 
-/* Some tens of changes, from one burst to one now and then, with the monitor at work between them. */
+/*
+ * Some tens of changes, from one burst to one now and then, with the monitor at work between them.
+ */
 static void storm(struct sim *s)
 {
 	uint64_t pace_usec = rnd(s, 4) == 0 ? 60 * MS : 2 * MS;
@@ -736,7 +754,10 @@ static void sim_with_routes(struct sim *s)
 	assert_acked_is_truth(s);
 }
 
-/* The surprise that was measured: the dump after the last hint still holds routes that are gone a moment later. */
+/*
+ * The surprise that was measured: the dump after the last hint still holds routes that are gone a
+ * moment later.
+ */
 static void test_dump_too_early_after_last_hint_is_corrected(void **state)
 {
 	struct sim s;
@@ -744,7 +765,8 @@ static void test_dump_too_early_after_last_hint_is_corrected(void **state)
 	(void)state;
 	for (uint64_t late = 0; late <= 240 * MS; late += 5 * MS) {
 		sim_with_routes(&s);
-		s.links[0].addrs[0] = false; /* another one stays, so that the routes are not impossible to us */
+		/* another one stays, so that the routes are not impossible to us */
+		s.links[0].addrs[0] = false;
 		s.links[0].addrs[1] = true;
 		notify(&s, MODEL_ADDR, false, s.links[0].ifindex);
 		for (size_t i = 0; i < SIM_ROUTES; i += SIM_LINKS)
@@ -807,7 +829,10 @@ static void test_torn_dump_is_thrown_away_and_repeated(void **state)
 	sim_done(&s);
 }
 
-/* Under a storm without end the picture is still used, after 250 ms, to add; nothing is withdrawn by it. */
+/*
+ * Under a storm without end the picture is still used, after 250 ms, to add; nothing is withdrawn
+ * by it.
+ */
 static void test_never_quiet_namespace_is_told_what_came_but_not_what_went(void **state)
 {
 	struct sim s;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line: what callers of the original depend on, to the letter, and one clear line for every refusal. */
+/*
+ * The command line: what callers of the original depend on, to the letter, and one clear line for
+ * every refusal.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

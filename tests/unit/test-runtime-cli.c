@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls of a runtime, with real children: shell scripts that end, fail, hang, shout, and leave things behind.
+ * Calls of a runtime, with real children: shell scripts that end, fail, hang, shout, and leave
+ * things behind.
  */
 #include "runtime-bridge/vmm/runtime-cli.h"
 
@@ -638,7 +639,9 @@ static void test_lists_mac(void **state)
 	assert_int_equal(runtime_cli_lists("[]\0", 3, &by_mac), -EBADMSG);
 }
 
-/* With other addresses it is there, but not as it was to be. Link-local ones are the guest's own. */
+/*
+ * With other addresses it is there, but not as it was to be. Link-local ones are the guest's own.
+ */
 static void test_lists_only_with_just_these_addresses(void **state)
 {
 	static const char *const ips[] = { "10.0.0.1", "2001:db8::2" };

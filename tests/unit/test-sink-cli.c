@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ops as calls of a runtime: what it is handed, what its words mean, and what becomes of the shared file. The
- * runtime is a shell script.
+ * Ops as calls of a runtime: what it is handed, what its words mean, and what becomes of the shared
+ * file. The runtime is a shell script.
  */
 #include "netmon/sink-cli.h"
 
@@ -463,7 +463,10 @@ static void test_listed_is_done(void **state)
 	assert_file(f, "calls", "list-ifaces\n");
 }
 
-/* Plugged by a call that was killed before it set the addresses, or with others: taken back before it is told again. */
+/*
+ * Plugged by a call that was killed before it set the addresses, or with others: taken back before
+ * it is told again.
+ */
 static void test_listed_with_other_addresses_is_stale(void **state)
 {
 	struct fixture *f = *state;

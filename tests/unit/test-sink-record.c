@@ -309,7 +309,9 @@ static void test_fails_once(void **state)
 	assert_true(take(f) > 0);
 }
 
-/* The line is longer than the pipe: begin() does not wait, done comes when the reader has taken it. */
+/*
+ * The line is longer than the pipe: begin() does not wait, done comes when the reader has taken it.
+ */
 static void test_slow_reader(void **state)
 {
 	struct fixture *f = *state;

@@ -722,7 +722,10 @@ static void test_maybe_outlives_kills_and_compactions(void **state)
 	assert_maybe(f, links, 2);
 }
 
-/* What is known of an op that was in flight goes from the intent to the list, and is never in neither. */
+/*
+ * What is known of an op that was in flight goes from the intent to the list, and is never in
+ * neither.
+ */
 static void test_maybe_takes_over_what_was_in_flight(void **state)
 {
 	const struct fixture *f = *state;
