@@ -3,14 +3,14 @@
  * One sandbox's monitor on sd-event.
  *
  * How it works. Handlers of sockets only read and mark. The work is one one-shot source of IDLE
- * priority, so that it runs when nothing else is ready: ten hints are one look. A ceiling timer of
- * higher priority runs it all the same in a namespace that is never quiet. One more timer runs it
- * at the next time that observe.c or reconcile.c named; when neither did, it is off: an idle
- * monitor has no wake-ups.
+ * priority, so that it runs when nothing else is ready: ten hints are one look. In a namespace that
+ * is never quiet that never comes, but the handler of the sockets does: after the ceiling it works
+ * itself. One timer runs the work at the next time that observe.c or reconcile.c named; when neither
+ * did, it is off: an idle monitor has no wake-ups.
  *
  * No handler returns a negative number: sd-event would mute its source without a word.
  *
- * The life: lock -> subscribe -> load state -> (wait for a predecessor's orphaned runtime child) ->
+ * The life: subscribe -> lock -> load state -> (wait for a predecessor's orphaned runtime child) ->
  * first complete look -> start -> work until the sandbox ends or a signal comes.
  */
 #include "netmon/monitor.h"
@@ -68,7 +68,8 @@ struct monitor {
 
 	int orphan_fd; /* pidfd of a predecessor's runtime child, -1 */
 	sd_event_source *on_event_fd, *on_neigh_fd, *on_log_fd;
-	sd_event_source *work, *ceiling, *timer;
+	sd_event_source *work, *timer;
+	uint64_t work_wanted_usec; /* since when; 0: it is not */
 	sd_event_source *orphan, *orphan_deadline;
 };
 
@@ -133,15 +134,12 @@ static void run_timer(sd_event_source *s, uint64_t usec, const char *what)
 	check(sd_event_source_set_enabled(s, SD_EVENT_ONESHOT), what);
 }
 
-/* To be looked at when nothing else is ready, but within the ceiling. */
+/* To be looked at when nothing else is ready. */
 static void want_work(struct monitor *m)
 {
-	int enabled = SD_EVENT_OFF;
-
 	check(sd_event_source_set_enabled(m->work, SD_EVENT_ONESHOT), "work");
-	(void)sd_event_source_get_enabled(m->ceiling, &enabled);
-	if (enabled == SD_EVENT_OFF)
-		run_timer(m->ceiling, clock_now_usec() + OBSERVE_CEILING_USEC, "ceiling");
+	if (!m->work_wanted_usec)
+		m->work_wanted_usec = clock_now_usec();
 }
 
 static int on_log_writable(sd_event_source *s, int fd, uint32_t revents, void *userdata)
@@ -268,7 +266,7 @@ static void work(struct monitor *m)
 	bool more = false;
 	int r = look_and_act(m, now_usec, &more);
 
-	check(sd_event_source_set_enabled(m->ceiling, SD_EVENT_OFF), "ceiling");
+	m->work_wanted_usec = 0;
 	if (r < 0) {
 		log_error("%s; trying again in a second", err_text());
 		err_clear();
@@ -350,8 +348,12 @@ static int on_kernel(sd_event_source *s, int fd, uint32_t revents, void *userdat
 		err_clear();
 		reopen_kernel(m);
 	}
-	if (m->observe.dirty)
-		want_work(m);
+	if (!m->observe.dirty)
+		return 0;
+	want_work(m);
+	/* Never quiet: we are called again and again, and the idle priority never comes. */
+	if (clock_now_usec() - m->work_wanted_usec >= OBSERVE_CEILING_USEC)
+		work(m);
 	return 0;
 }
 
@@ -626,17 +628,12 @@ static int open_reconcile(struct monitor *m)
 	return err_pass(reconcile_init(&m->reconcile, &config));
 }
 
-/* The work runs last; the ceiling before everything, so that a storm can't hold it off. */
 static int open_sources(struct monitor *m)
 {
 	int r = sd_event_add_defer(m->event, &m->work, on_work, m);
 
 	if (r >= 0)
 		r = sd_event_source_set_priority(m->work, SD_EVENT_PRIORITY_IDLE);
-	if (r >= 0)
-		r = sd_event_add_time(m->event, &m->ceiling, CLOCK_MONOTONIC, 0, 1, on_time, m);
-	if (r >= 0)
-		r = sd_event_source_set_priority(m->ceiling, SD_EVENT_PRIORITY_IMPORTANT);
 	if (r >= 0)
 		r = sd_event_add_time(m->event, &m->timer, CLOCK_MONOTONIC, 0, 1, on_time, m);
 	if (r >= 0)
@@ -647,7 +644,6 @@ static int open_sources(struct monitor *m)
 		r = sd_event_add_signal(m->event, NULL, SIGUSR1, on_report_signal, m);
 	if (r < 0)
 		return err_raise(r, "make the event loop");
-	run_timer(m->ceiling, CLOCK_NEVER, "ceiling");
 	run_timer(m->timer, CLOCK_NEVER, "timer");
 	want_work(m);
 	return 0;
@@ -661,9 +657,10 @@ static int open_audit(struct monitor *m)
 int monitor_new(struct monitor **ret, sd_event *event, const struct options *options,
 		const struct monitor_sink *sink)
 {
+	/* What can be refused comes first: a monitor that can't start ends no other one. */
 	static int (*const steps[])(struct monitor *) = {
-		open_namespace, open_directory, open_audit,	take_lock,    open_kernel,
-		open_lifetime,	open_state,	open_reconcile, watch_kernel, open_sources,
+		open_namespace, open_kernel, open_lifetime,  open_audit,   open_directory,
+		take_lock,	open_state,  open_reconcile, watch_kernel, open_sources,
 	};
 	CLEANUP(monitor_freep) struct monitor *m = calloc(1, sizeof(*m));
 
@@ -687,8 +684,8 @@ int monitor_new(struct monitor **ret, sd_event *event, const struct options *opt
 
 static void close_sources(struct monitor *m)
 {
-	sd_event_source **sources[] = { &m->on_log_fd, &m->work,   &m->ceiling,
-					&m->timer,     &m->orphan, &m->orphan_deadline };
+	sd_event_source **sources[] = { &m->on_log_fd, &m->work, &m->timer, &m->orphan,
+					&m->orphan_deadline };
 
 	stop_watching_kernel(m);
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)

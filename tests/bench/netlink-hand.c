@@ -38,6 +38,12 @@
 #define HAND_ROUTE_BYTES  64  /* at least what a route's message takes */
 #define HAND_BATCH	  256 /* messages in one send; 16 KiB, far below the socket's send buffer */
 
+/* A word of ours; 0 for what is none, which the kernel refuses. */
+static uint32_t number(const char *word)
+{
+	return (uint32_t)strtoul(word, NULL, 10);
+}
+
 struct hand {
 	int fd;
 	uint32_t sequence;
@@ -163,18 +169,18 @@ static int hand_veth(struct hand *hand, char *const w[])
 {
 	struct hand_batch b = { .size = 0 };
 	struct rtattr *info, *data, *peer;
-	int32_t pid = atoi(w[5]);
+	int32_t pid = (int32_t)number(w[5]);
 
 	hand_begin(hand, &b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
 	*(struct ifinfomsg *)hand_take(&b, sizeof(struct ifinfomsg)) =
-		(struct ifinfomsg){ .ifi_index = atoi(w[2]) };
+		(struct ifinfomsg){ .ifi_index = (int)number(w[2]) };
 	hand_put(&b, IFLA_IFNAME, w[1], strlen(w[1]) + 1);
 	info = hand_nest(&b, IFLA_LINKINFO);
 	hand_put(&b, IFLA_INFO_KIND, "veth", sizeof("veth"));
 	data = hand_nest(&b, IFLA_INFO_DATA);
 	peer = hand_nest(&b, VETH_INFO_PEER);
 	*(struct ifinfomsg *)hand_take(&b, sizeof(struct ifinfomsg)) =
-		(struct ifinfomsg){ .ifi_index = atoi(w[4]) };
+		(struct ifinfomsg){ .ifi_index = (int)number(w[4]) };
 	hand_put(&b, IFLA_IFNAME, w[3], strlen(w[3]) + 1);
 	hand_put(&b, IFLA_NET_NS_PID, &pid, sizeof(pid));
 	hand_nest_end(&b, peer);
@@ -195,8 +201,8 @@ static int hand_addr(struct hand *hand, char *const w[])
 	hand_begin(hand, &b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
 	*(struct ifaddrmsg *)hand_take(&b, sizeof(struct ifaddrmsg)) = (struct ifaddrmsg){
 		.ifa_family = is_inet6 ? AF_INET6 : AF_INET,
-		.ifa_prefixlen = (uint8_t)atoi(w[3]),
-		.ifa_index = (uint32_t)atoi(w[1]),
+		.ifa_prefixlen = (uint8_t)number(w[3]),
+		.ifa_index = number(w[1]),
 	};
 	hand_put(&b, IFA_LOCAL, bytes, size);
 	hand_put(&b, IFA_ADDRESS, bytes, size);
@@ -209,7 +215,7 @@ static int hand_link(struct hand *hand, uint16_t type, const char *index, unsign
 
 	hand_begin(hand, &b, type, 0);
 	*(struct ifinfomsg *)hand_take(&b, sizeof(struct ifinfomsg)) = (struct ifinfomsg){
-		.ifi_index = atoi(index),
+		.ifi_index = (int)number(index),
 		.ifi_flags = flags,
 		.ifi_change = flags,
 	};
@@ -254,8 +260,8 @@ static int hand_routes(struct hand *hand, char *const w[])
 {
 	struct hand_batch b;
 	bool is_add = strcmp(w[1], "add") == 0;
-	uint32_t next = (uint32_t)atoi(w[2]), end = next + (uint32_t)atoi(w[3]);
-	uint32_t step = (uint32_t)atoi(w[4]), ifindex = (uint32_t)atoi(w[5]);
+	uint32_t next = number(w[2]), end = next + number(w[3]);
+	uint32_t step = number(w[4]), ifindex = number(w[5]);
 	struct in_addr gateway;
 	int r = 0;
 

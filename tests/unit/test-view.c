@@ -996,8 +996,8 @@ static void test_a_gateways_neighbour_goes_when_it_is_known(void **state)
 
 	(void)state;
 	pod_link(&c.pod, 4, "eth1");
-	for (uint8_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		pod_route(&c.pod, 4, "10.0.0.0/16", cases[i].gateway)->dst[1] = i;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		pod_route(&c.pod, 4, "10.0.0.0/16", cases[i].gateway)->dst[1] = (uint8_t)i;
 		learnt_neigh(4, cases[i].gateway, cases[i].nud);
 	}
 	look();
