@@ -341,10 +341,37 @@ static int dump_until_two_agree(struct observe *o, enum model_kind kind, struct 
 	return SOURCE_AGAIN;
 }
 
+/* Takes @t, of one moment. Routes that were in doubt are confirmed twice more. */
+static int use_clean(struct observe *o, struct table *t, uint64_t until, bool doubted)
+{
+	o->kinds[t->kind].torn_in_row = 0;
+	if (doubted) {
+		o->confirm_usec[0] = o->now_usec + OBSERVE_CONFIRM_FIRST_USEC;
+		o->confirm_usec[1] = o->now_usec + OBSERVE_CONFIRM_LAST_USEC;
+	}
+	return err_pass(accept_dump(o, t, until, true));
+}
+
+/* Takes @t, which may be NULL: thrown away and repeated, until the ceiling makes it count. */
+static int use_torn(struct observe *o, enum model_kind kind, struct table *t, uint64_t until,
+		    uint64_t since_usec)
+{
+	o->stats.torn++;
+	still_dirty(o, kind, since_usec);
+	pause_after_torn(o, &o->kinds[kind]);
+	if (!t || o->now_usec - since_usec < OBSERVE_CEILING_USEC) {
+		table_unref(t);
+		return 0;
+	}
+	o->stats.forced++;
+	o->kinds[kind].dirty_since_usec = o->now_usec;
+	return err_pass(accept_dump(o, t, until, false));
+}
+
 static int refresh(struct observe *o, enum model_kind kind)
 {
 	struct observe_kind *k = &o->kinds[kind];
-	uint64_t since = k->dirty_since_usec, until = k->hints;
+	uint64_t since_usec = k->dirty_since_usec, until = k->hints;
 	bool doubted = kind == MODEL_ROUTE && o->routes_doubted;
 	struct table *t = NULL;
 	bool torn = false;
@@ -354,28 +381,17 @@ static int refresh(struct observe *o, enum model_kind kind)
 	if (doubted)
 		o->routes_doubted = false;
 	r = doubted ? dump_until_two_agree(o, kind, &t, &torn) : dump_once(o, kind, &t, &torn);
-	if (r < 0)
-		return err_pass(r);
 	if (doubted && (r != 0 || torn))
 		o->routes_doubted = true;
-	if (r == 0 && !torn) {
-		k->torn_in_row = 0;
-		if (doubted) {
-			o->confirm_usec[0] = o->now_usec + OBSERVE_CONFIRM_FIRST_USEC;
-			o->confirm_usec[1] = o->now_usec + OBSERVE_CONFIRM_LAST_USEC;
-		}
-		return err_pass(accept_dump(o, t, until, true));
+	if (r == 0 && !torn)
+		r = use_clean(o, t, until, doubted);
+	else if (r >= 0)
+		r = use_torn(o, kind, t, until, since_usec);
+	if (r < 0) { /* no memory for it: as dirty as before */
+		still_dirty(o, kind, since_usec);
+		o->routes_doubted |= doubted;
 	}
-	o->stats.torn++;
-	still_dirty(o, kind, since);
-	pause_after_torn(o, k);
-	if (!t || o->now_usec - since < OBSERVE_CEILING_USEC) {
-		table_unref(t);
-		return 0;
-	}
-	o->stats.forced++;
-	k->dirty_since_usec = o->now_usec;
-	return err_pass(accept_dump(o, t, until, false));
+	return err_pass(r);
 }
 
 /* ---- steps ---- */

@@ -71,13 +71,14 @@ struct sim {
 	size_t n_queue;
 	bool overrun;
 	/* faults, in percent of the occasions */
-	unsigned p_tear, p_interrupt, p_again, p_truncate, p_reorder, p_fail;
+	unsigned p_tear, p_interrupt, p_again, p_truncate, p_reorder, p_fail, p_no_memory;
 	uint64_t late_max_usec; /* how late the flush of routes may be */
 	size_t queue_max;
 
 	struct observe observe;
 	struct reconcile reconcile;
 	struct sink sink;
+	uint64_t again_at; /* after a look that could not be done for lack of memory */
 	bool in_flight;
 	uint64_t done_at;
 	enum sink_result result;
@@ -374,6 +375,8 @@ static int sim_dump(void *source, enum model_kind kind, struct table **ret)
 	struct sim *s = source;
 
 	s->n_dumps[kind]++;
+	if (chance(s, s->p_no_memory))
+		return -ENOMEM;
 	if (chance(s, s->p_again))
 		return SOURCE_AGAIN;
 	if (chance(s, s->p_truncate))
@@ -512,6 +515,7 @@ static void sim_init(struct sim *s, uint64_t seed, const struct sink_ops *ops)
 	s->seed = seed;
 	s->random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	s->now = 1000000;
+	s->again_at = CLOCK_NEVER;
 	s->next_ifindex = 3;
 	s->queue_max = SIM_QUEUE;
 	s->late_max_usec = 15 * MS;
@@ -571,7 +575,12 @@ static void work(struct sim *s)
 	finish_op(s);
 	for (int i = 0; i < 8; i++) {
 		r = observe_step(&s->observe, s->now);
-		assert_true(r >= 0);
+		assert_true(r >= 0 || r == -ENOMEM);
+		if (r < 0) {
+			s->again_at = s->now + 1000 * MS;
+			return;
+		}
+		s->again_at = CLOCK_NEVER;
 		act(s);
 		if (r != OBSERVE_MORE)
 			return;
@@ -587,6 +596,8 @@ static uint64_t next_time(const struct sim *s)
 {
 	uint64_t t = earlier(observe_deadline(&s->observe), reconcile_deadline(&s->reconcile));
 
+	if (s->again_at != CLOCK_NEVER)
+		t = s->again_at; /* as the monitor: not before that */
 	if (s->in_flight)
 		t = earlier(t, s->done_at);
 	for (size_t i = 0; i < SIM_ROUTES; i++)
@@ -600,6 +611,7 @@ static uint64_t next_time(const struct sim *s)
 static void run_until_quiet(struct sim *s)
 {
 	s->p_tear = s->p_interrupt = s->p_again = s->p_truncate = s->p_fail = 0;
+	s->p_no_memory = 0;
 	for (int i = 0; i < SIM_STEPS_MAX; i++) {
 		uint64_t t = next_time(s);
 
@@ -669,6 +681,7 @@ static void random_faults(struct sim *s)
 	s->p_truncate = (unsigned)rnd(s, 3) * 5;
 	s->p_reorder = (unsigned)rnd(s, 3) * 20;
 	s->p_fail = (unsigned)rnd(s, 3) * 10;
+	s->p_no_memory = (unsigned)rnd(s, 3) * 5;
 	s->late_max_usec = rnd(s, 4) * 50 * MS;
 	s->queue_max = chance(s, 30) ? 4 : SIM_QUEUE;
 }
