@@ -50,8 +50,8 @@ def route_set_that_is_empty_is_an_empty_list(s):
     s.eth0()
     s.start_told()
     s.pod_ip("route del default")
-    wait(lambda: s.guest_routes() == set(), "an empty set")
-    expect_equal(s.done("update-routes")[-1].document, [], "document")
+    wait(lambda: s.done("update-routes")[-1].document == [], "an empty list")
+    expect_equal(s.guest_routes(), set(), "routes of the guest")
 
 
 @case
