@@ -260,6 +260,18 @@ static uint64_t next_look_usec(const struct monitor *m, uint64_t now_usec)
 	return usec;
 }
 
+/*
+ * While they are to be dumped anyway nothing they say is news: an ARP flood fills their socket and
+ * wakes nobody.
+ */
+static void hear_neighbours(struct monitor *m)
+{
+	bool is_dirty = m->observe.dirty & 1U << MODEL_NEIGH;
+
+	check(sd_event_source_set_enabled(m->on_neigh_fd, is_dirty ? SD_EVENT_OFF : SD_EVENT_ON),
+	      "neighbours");
+}
+
 static void work(struct monitor *m)
 {
 	uint64_t now_usec = clock_now_usec();
@@ -278,6 +290,7 @@ static void work(struct monitor *m)
 		save_when_idle(m);
 		trim_when_idle(m);
 	}
+	hear_neighbours(m);
 	if (more)
 		want_work(m);
 	run_timer(m->timer, more ? CLOCK_NEVER : next_look_usec(m, now_usec), "timer");

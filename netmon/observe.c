@@ -74,7 +74,9 @@ static void on_lost(void *userdata, enum source_condition c, unsigned kinds)
 {
 	struct observe *o = userdata;
 
-	o->lost |= 1U << c;
+	/* An overrun of neighbours alone is just dirt: their socket is small so that a flood ends there. */
+	if (kinds & ~BIT(MODEL_NEIGH))
+		o->lost |= 1U << c;
 	o->stats.overruns += c == SOURCE_OVERRUN;
 	o->stats.truncated += c == SOURCE_TRUNCATED;
 	mark_mask(o, kinds);
@@ -345,6 +347,7 @@ static int dump_until_two_agree(struct observe *o, enum model_kind kind, struct 
 static int use_clean(struct observe *o, struct table *t, uint64_t until, bool doubted)
 {
 	o->kinds[t->kind].torn_in_row = 0;
+	o->kinds[t->kind].is_forced = false;
 	if (doubted) {
 		o->confirm_usec[0] = o->now_usec + OBSERVE_CONFIRM_FIRST_USEC;
 		o->confirm_usec[1] = o->now_usec + OBSERVE_CONFIRM_LAST_USEC;
@@ -364,6 +367,7 @@ static int use_torn(struct observe *o, enum model_kind kind, struct table *t, ui
 		return 0;
 	}
 	o->stats.forced++;
+	o->kinds[kind].is_forced = true;
 	o->kinds[kind].dirty_since_usec = o->now_usec;
 	return err_pass(accept_dump(o, t, until, false));
 }
@@ -501,7 +505,8 @@ uint64_t observe_deadline(const struct observe *o)
 
 bool observe_is_settled(const struct observe *o, enum model_kind kind)
 {
-	return !(o->dirty & BIT(kind)) || (kind == MODEL_ROUTE && o->confirming);
+	return !(o->dirty & BIT(kind)) || o->kinds[kind].is_forced ||
+	       (kind == MODEL_ROUTE && o->confirming);
 }
 
 bool observe_is_complete(const struct observe *o)

@@ -72,6 +72,7 @@ struct observe {
 		uint64_t dirty_since_usec;
 		uint64_t not_before_usec; /* no dump earlier than this */
 		unsigned torn_in_row;
+		bool is_forced; /* what was accepted last was torn, and used to add */
 	} kinds[_MODEL_KIND_MAX];
 
 	struct observe_gone {
@@ -115,7 +116,10 @@ int observe_step(struct observe *o, uint64_t now_usec);
 
 /* When observe_step() has work without any further hint; CLOCK_NEVER: none. */
 uint64_t observe_deadline(const struct observe *o);
-/* Is the picture of this kind clean (not forced, not dirty)? */
+/*
+ * May the picture of this kind be acted on? When it is clean, and when it was forced: then it lacks
+ * nothing that was there, and a namespace that is never quiet would never be told of.
+ */
 bool observe_is_settled(const struct observe *o, enum model_kind kind);
 /* Has every kind been read at least once? Before that seen is no picture. */
 bool observe_is_complete(const struct observe *o);

@@ -435,6 +435,19 @@ class Sandbox:
     def pod_ip(self, *lines, ok=True):
         return ip(self.pod, *lines, ok=ok)
 
+    def busy(self, *lines):
+        """A process that does this in the pod again and again until it is killed."""
+        with inside(self.pod):
+            self.children.append(subprocess.Popen(["sh", "-c", "while :; do ip -force -batch \"$0\"; done", self.batch_file(lines)],
+                                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
+        return self.children[-1]
+
+    def batch_file(self, lines):
+        path = f"{self.directory}/batch-{len(self.children)}"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        return path
+
     def peers_ip(self, *lines, ok=True):
         return ip(self.peers, *lines, ok=ok)
 

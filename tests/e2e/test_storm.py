@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many things at once: all of it is told, once, in few calls, also when the kernel could not say it all."""
 
+import os
+import re
+import signal
+
 from harness import case, expect, expect_equal, main, now_usec, wait
 
 
@@ -112,6 +116,46 @@ def storm_of_neighbours_is_no_work(s):
     s.wait_iface_calls([("add-iface", "eth1", ["10.1.0.2/24"])], seconds=3)
     s.quiet("nothing else")
     expect(m.is_alive(), "it ended")
+
+
+def switches(monitor):
+    with open(f"/proc/{monitor.pid}/status", encoding="utf-8") as file:
+        return sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", file.read())))
+
+
+@case
+def storm_of_neighbours_wakes_nobody(s):
+    """An ARP flood ends in its own small socket: a look every 250 ms, and links are told as ever."""
+    s.eth0()
+    monitor = s.start_told()
+    s.quiet("all is told")
+    before, begin = switches(monitor), now_usec()
+    lines = [f"neigh replace 172.17.1.{n % 200} lladdr 02:00:00:00:01:{n % 250:02x} dev eth0 nud reachable" for n in range(20000)]
+    s.pod_ip(*lines)
+    seconds = (now_usec() - begin) / 1e6
+    # a look is a few switches; a wake-up a change would be 20,000
+    expect(switches(monitor) - before < 200 + 100 * seconds, f"{switches(monitor) - before} wake-ups in {seconds:.1f} s")
+    s.veth("eth1", "addr add 10.1.0.2/24 dev {}")
+    s.wait_true()
+
+
+@case
+def storm_without_end_is_told(s):
+    """A namespace that is never quiet: what comes is told all the same."""
+    s.eth0()
+    s.start_told()
+    s.quiet("all is told")
+    busy = s.busy(*(line for n in range(200) for line in
+                    (f"route add {dest(n)} via 172.17.0.1", f"route del {dest(n)} via 172.17.0.1")))
+    s.pod_ip("route add 10.9.0.0/16 via 172.17.0.1")
+    wait(lambda: ("10.9.0.0/16", "172.17.0.1", "eth0", "", 0) in s.guest_routes(), "the route that came")
+    s.veth("eth1", "addr add 10.1.0.2/24 dev {}")
+    wait(lambda: s.done("add-iface"), "the link that came")
+    expect(busy.poll() is None, "the namespace had become quiet")
+    os.killpg(busy.pid, signal.SIGKILL)
+    s.pod_ip("route flush proto boot via 172.17.0.1", "route replace default via 172.17.0.1",
+             "route replace 10.9.0.0/16 via 172.17.0.1")
+    s.wait_true(20)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ struct sim {
 	uint32_t next_ifindex, next_birth;
 	struct source_hint queue[SIM_QUEUE];
 	size_t n_queue;
-	bool overrun;
+	bool overrun, neigh_overrun;
+	bool never_quiet; /* a notification of routes falls into each dump of them */
 	/* faults, in percent of the occasions */
 	unsigned p_tear, p_interrupt, p_again, p_truncate, p_reorder, p_fail, p_no_memory;
 	uint64_t late_max_usec; /* how late the flush of routes may be */
@@ -387,6 +388,8 @@ static int sim_dump(void *source, enum model_kind kind, struct table **ret)
 		return SOURCE_INTERRUPTED;
 	}
 	*ret = dump_truth(s, kind, chance(s, s->p_tear));
+	if (s->never_quiet && kind == MODEL_ROUTE)
+		notify(s, MODEL_ROUTE, false, 0);
 	return 0;
 }
 
@@ -400,7 +403,9 @@ static int sim_drain(void *source, void (*hint)(void *, const struct source_hint
 	s->n_queue = 0;
 	if (s->overrun)
 		lost(userdata, SOURCE_OVERRUN, (1U << _MODEL_KIND_MAX) - 1);
-	s->overrun = false;
+	if (s->neigh_overrun)
+		lost(userdata, SOURCE_OVERRUN, 1U << MODEL_NEIGH);
+	s->overrun = s->neigh_overrun = false;
 	return 0;
 }
 
@@ -602,7 +607,7 @@ static uint64_t next_time(const struct sim *s)
 		t = earlier(t, s->done_at);
 	for (size_t i = 0; i < SIM_ROUTES; i++)
 		t = earlier(t, s->routes[i].flushed_at);
-	if (s->n_queue > 0 || s->overrun)
+	if (s->n_queue > 0 || s->overrun || s->neigh_overrun)
 		t = 0;
 	return t;
 }
@@ -872,6 +877,51 @@ static void test_never_quiet_namespace_is_told_what_came_but_not_what_went(void 
 	sim_done(&s);
 }
 
+/* ... and the guest hears of it: what is never clean would otherwise never be told. */
+static void test_never_quiet_namespace_is_told_to_the_guest(void **state)
+{
+	CLEANUP(snapshot_done) struct snapshot acked = SNAPSHOT_NULL;
+	struct sim s;
+	uint64_t start;
+	struct route wanted;
+
+	(void)state;
+	sim_with_routes(&s);
+	remove_route(&s, 0);
+	notify(&s, MODEL_ROUTE, false, 0);
+	run_until_quiet(&s);
+	s.routes[0].present = true;
+	start = s.now;
+	while (s.now < start + 600 * MS) {
+		s.now += MS;
+		notify(&s, MODEL_ROUTE, false, 0);
+		s.p_tear = s.p_interrupt = 0;
+		s.never_quiet = true;
+		work(&s);
+	}
+	wanted = make_route(&s, 0);
+	assert_true(s.observe.stats.forced > 0);
+	assert_int_equal(reconcile_acked(&s.reconcile, &acked), 0);
+	assert_non_null(table_find(snapshot_routes(&acked), &wanted));
+	sim_done(&s);
+}
+
+/* The neighbours' socket is small so that a flood ends there: no loss to speak of. */
+static void test_overrun_of_neighbours_alone_is_just_dirt(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_with_routes(&s);
+	s.neigh_overrun = true;
+	s.links[0].neighs[0] = true;
+	run_until_quiet(&s);
+	assert_int_equal(observe_take_lost(&s.observe), 0);
+	assert_seen_is_truth(&s);
+	assert_acked_is_truth(&s);
+	sim_done(&s);
+}
+
 static void test_overrun_is_dirt_like_any_other(void **state)
 {
 	struct sim s;
@@ -994,6 +1044,8 @@ int main(void)
 		cmocka_unit_test(test_inet_route_without_inet_address_is_never_seen),
 		cmocka_unit_test(test_torn_dump_is_thrown_away_and_repeated),
 		cmocka_unit_test(test_never_quiet_namespace_is_told_what_came_but_not_what_went),
+		cmocka_unit_test(test_never_quiet_namespace_is_told_to_the_guest),
+		cmocka_unit_test(test_overrun_of_neighbours_alone_is_just_dirt),
 		cmocka_unit_test(test_overrun_is_dirt_like_any_other),
 		cmocka_unit_test(test_truncated_and_interrupted_are_told_apart),
 		cmocka_unit_test(test_link_away_and_back_is_another_appearance),
