@@ -227,6 +227,14 @@ def life_is_not_to_be_looked_into(s):
     expect(look(m.pid) != 0, "its files can be seen, and so opened")
 
 
+@case
+def life_opens_no_abstract_socket(s):
+    """Whoever shares the pod's namespace could connect to one (CVE-2020-15257)."""
+    m = start_with_eth1(s)
+    with open(f"/proc/{m.pid}/net/unix", encoding="utf-8") as file:
+        expect("@" not in file.read(), "an abstract socket in the pod's namespace")
+
+
 # ---- restart ----
 
 
