@@ -1259,6 +1259,28 @@ static void test_an_unknown_addition_is_asked_about(void **state)
 	assert_told("del-link 4, add-link 4");
 }
 
+/* There, but not as it should be: taken back and told again, at once. */
+static void test_a_stale_addition_is_deleted_and_added(void **state)
+{
+	uint64_t begun_usec;
+
+	(void)state;
+	start(&caps_record);
+	h.guest_is_doubted = true;
+	h.trouble = (struct trouble){ .ifindex = 4,
+				      .verbs = BIT(PLAN_LINK_ADD),
+				      .times = 1,
+				      .result = SINK_STALE,
+				      .is_done = true };
+	begun_usec = h.now_usec;
+	add_link(4, "10.0.4.2/24");
+	look();
+	run();
+	assert_told("add-link 4, del-link 4, add-link 4");
+	assert_true(h.now_usec - begun_usec < RECONCILE_BACKOFF_FIRST_USEC / 2);
+	assert_idle();
+}
+
 static void test_an_unknown_addition_is_taken_back_when_its_link_goes(void **state)
 {
 	(void)state;
@@ -2009,6 +2031,7 @@ int main(void)
 		CASE(test_a_route_moves_off_a_link_whose_deletion_fails),
 		CASE(test_a_mac_is_not_told_again_while_the_deletion_of_its_link_fails),
 		CASE(test_an_unknown_addition_is_asked_about),
+		CASE(test_a_stale_addition_is_deleted_and_added),
 		CASE(test_an_unknown_addition_is_taken_back_when_its_link_goes),
 		CASE(test_an_unknown_addition_of_a_former_life_is_taken_back_first),
 		CASE(test_an_unknown_deletion_is_repeated_though_the_change_was_taken_back),
