@@ -647,7 +647,7 @@ static void test_child_writes_itself_down(void **state)
 		assert_pending(&p, 0, &l.pending);
 		first = l.pending.child;
 		assert_int_equal(first.pid, child.pid);
-		assert_true(process_id_is_alive(&first));
+		assert_true(process_id_is_same_since(&first));
 		state_loaded_done(&l);
 	}
 	state_outcome(s, false);
