@@ -238,17 +238,17 @@ static int doubt_link(struct reconcile *r, uint32_t ifindex, bool as_another_lif
 static int take_back_what_went(struct reconcile *r, const struct snapshot *seen)
 {
 	for (size_t i = 0; i < r->n_maybe; i++) {
-		const struct link l = r->maybe[i];
-		const struct link *now = table_find_link(snapshot_links(seen), l.ifindex);
-		int e = 0;
+		const struct link *l = &r->maybe[i];
+		const struct link *now = table_find_link(snapshot_links(seen), l->ifindex);
 
-		if (now && now->incarnation == l.incarnation)
+		if ((now && now->incarnation == l->incarnation) ||
+		    table_find_link(snapshot_links(&r->acked), l->ifindex))
 			continue;
-		if (!table_find_link(snapshot_links(&r->acked), l.ifindex))
-			e = assume_acked(r, &l);
+		/* It stays a maybe until it is taken back: we may be killed before that. */
+		int e = assume_acked(r, l);
+
 		if (e < 0)
 			return err_pass(e);
-		r->maybe[i--] = r->maybe[--r->n_maybe];
 	}
 	return 0;
 }
@@ -671,7 +671,8 @@ static int reset_incarnations(struct snapshot *s)
 	for (size_t i = 0; e >= 0 && i < links->n; i++) {
 		struct link l = links->links[i];
 
-		l.incarnation = 0;
+		if (l.incarnation != UINT32_MAX) /* doubted: see doubt_link() */
+			l.incarnation = 0;
 		e = table_add(t, &l);
 	}
 	if (e < 0)

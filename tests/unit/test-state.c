@@ -352,6 +352,34 @@ static size_t live(uint64_t *seed, const struct fixture *f, struct state **s, co
 	return i;
 }
 
+/*
+ * As assert_applied(), and what an op that was not done leaves in doubt: a route set is due again;
+ * a link whose deletion a predecessor had in flight is another life's.
+ */
+static void assert_lived(const struct plan *p, size_t n_done, const struct snapshot *s)
+{
+	CLEANUP(snapshot_done) struct snapshot want = SNAPSHOT_NULL;
+	const struct op *undone = n_done < p->n ? &p->ops[n_done] : NULL;
+
+	assert_int_equal(plan_apply(p, n_done, &want), 0);
+	if (undone && undone->verb == PLAN_ROUTES_SET)
+		want.routes_stale = true;
+	if (undone && undone->verb == PLAN_LINK_DEL) {
+		uint32_t ifindex = plan_link_from(p, undone)->ifindex;
+		const struct link *is = table_find_link(snapshot_links(s), ifindex);
+		struct table *links;
+
+		assert_int_equal(table_copy(snapshot_links(&want), &links), 0);
+		for (size_t i = 0; i < links->n; i++)
+			if (links->links[i].ifindex == ifindex && is->incarnation == UINT32_MAX)
+				links->links[i].incarnation = UINT32_MAX;
+		table_seal(links);
+		snapshot_replace(&want, links);
+	}
+	if (!is_same(&want, s))
+		fail_msg("not what was lived after %zu of %zu ops", n_done, p->n);
+}
+
 static void test_replay_is_plan_apply(void **state)
 {
 	const struct fixture *f = *state;
@@ -374,7 +402,7 @@ static void test_replay_is_plan_apply(void **state)
 		state_free(s);
 		s = open_state(f, &l);
 		assert_false(l.is_fresh || l.was_set_aside || l.was_foreign || l.pending.is_set);
-		assert_applied(&p, n_done, &l.acked);
+		assert_lived(&p, n_done, &l.acked);
 		snapshot_copy(&acked, &l.acked);
 	}
 	state_free(s);
