@@ -362,32 +362,39 @@ static int fold(struct reconcile *r)
 	return err_pass(fold_doubt(r));
 }
 
-/*
- * Which links may not be told now: announced, changed or, when the guest alone has them still,
- * withdrawn. @ret: the caller's.
- */
-static int collect_held(const struct reconcile *r, const struct snapshot *seen, uint32_t **ret,
-			size_t *ret_n)
+/* Which links may not be told now; see struct view_input. */
+struct waiting {
+	uint32_t *settling, *held;
+	size_t n_settling, n_held;
+};
+
+static void waiting_done(struct waiting *w)
+{
+	free(w->settling);
+	free(w->held);
+}
+
+static int collect_waiting(const struct reconcile *r, const struct snapshot *seen,
+			   struct waiting *ret)
 {
 	const struct table *links = snapshot_links(seen);
 	const struct table *acked = snapshot_links(&r->acked);
-	uint32_t *held = calloc(links->n + acked->n + 1, sizeof(*held));
-	size_t n = 0;
 
-	if (!held)
+	ret->settling = calloc(links->n + 1, sizeof(*ret->settling));
+	ret->held = calloc(links->n + acked->n + 1, sizeof(*ret->held));
+	if (!ret->settling || !ret->held)
 		return err_raise(-ENOMEM, "hold links back");
 	for (size_t i = 0; i < links->n; i++) {
 		uint32_t ifindex = links->links[i].ifindex;
 
-		if (settle_is_held(&r->settle, ifindex, r->now_usec) ||
-		    is_backing_off(r, object_of_link(ifindex)))
-			held[n++] = ifindex;
+		if (settle_is_held(&r->settle, ifindex, r->now_usec))
+			ret->settling[ret->n_settling++] = ifindex;
+		if (is_backing_off(r, object_of_link(ifindex)))
+			ret->held[ret->n_held++] = ifindex;
 	}
 	for (size_t i = 0; i < acked->n; i++)
 		if (is_backing_off(r, object_of_link(acked->links[i].ifindex)))
-			held[n++] = acked->links[i].ifindex;
-	*ret = held;
-	*ret_n = n;
+			ret->held[ret->n_held++] = acked->links[i].ifindex;
 	return 0;
 }
 
@@ -405,7 +412,7 @@ static void share_equal(struct snapshot *s, const struct snapshot *with)
 
 static int make_wanted(struct reconcile *r, const struct snapshot *seen)
 {
-	CLEANUP(cleanup_free) uint32_t *held = NULL;
+	CLEANUP(waiting_done) struct waiting waiting = { 0 };
 	struct snapshot wanted = SNAPSHOT_NULL;
 	struct view_input in = {
 		.seen = seen,
@@ -414,11 +421,14 @@ static int make_wanted(struct reconcile *r, const struct snapshot *seen)
 		.refused = &r->refused,
 		.now_usec = r->now_usec,
 	};
-	int e = collect_held(r, seen, &held, &in.n_held);
+	int e = collect_waiting(r, seen, &waiting);
 
 	if (e < 0)
 		return err_pass(e);
-	in.held = held;
+	in.held = waiting.held;
+	in.n_held = waiting.n_held;
+	in.settling = waiting.settling;
+	in.n_settling = waiting.n_settling;
 	e = view_build(&r->config.view, &in, &wanted, &r->notes);
 	if (e < 0)
 		return err_pass(e);

@@ -40,7 +40,7 @@ struct state {
 	uint64_t intent;	/* number of the last one */
 	bool intent_is_open;	/* it is in the file, without an end */
 	enum plan_verb intent_verb;
-	struct link pending_link; /* of an open intent that a predecessor left; ifindex 0: none */
+	struct link going; /* what an open intent of a deletion takes away; ifindex 0: none */
 	bool is_broken;
 	struct link *maybe; /* of state_set_maybe() */
 	size_t n_maybe;
@@ -416,16 +416,16 @@ static bool end_append(struct state *s, struct lines *l)
 /*
  * An op that failed may have done half of its work, and one that a predecessor left may have done
  * all of it. What acked then no longer says of the other side is written with its end: the set is
- * due, the link is another life's.
+ * due, the link is another life's. That link was to go anyway, so no more than that comes of it.
  */
 static void write_undone(struct lines *l, struct state *s)
 {
 	write_u64_line(l, "undone", s->intent);
 	if (s->intent_verb == PLAN_ROUTES_SET)
 		write_stale_line(l, true);
-	if (s->intent_verb == PLAN_LINK_DEL && s->pending_link.ifindex) {
-		s->pending_link.incarnation = UINT32_MAX;
-		write_item(l, MODEL_LINK, PLAIN, &s->pending_link);
+	if (s->going.ifindex) {
+		s->going.incarnation = UINT32_MAX;
+		write_item(l, MODEL_LINK, PLAIN, &s->going);
 	}
 }
 
@@ -441,7 +441,7 @@ static bool append_outcome(struct state *s, bool done)
 		write_u64_line(&l, "done", s->intent);
 	else
 		write_undone(&l, s);
-	s->pending_link = (struct link){ 0 };
+	s->going = (struct link){ 0 };
 	return end_append(s, &l);
 }
 
@@ -456,6 +456,8 @@ void state_intent(struct state *s, const struct plan *plan, const struct op *op)
 	lines_init(&l, s->fd);
 	s->intent++;
 	s->intent_verb = op->verb;
+	if (op->verb == PLAN_LINK_DEL)
+		s->going = *plan_link_from(plan, op);
 	write_intent(&l, s->intent, op->verb);
 	write_op(&l, plan, op);
 	write_u64_line(&l, "begun", s->intent);
@@ -509,7 +511,7 @@ void state_set_maybe(struct state *s, const struct link *links, size_t n)
 	if (s->intent_is_open)
 		write_undone(&l, s);
 	s->intent_is_open = false;
-	s->pending_link = (struct link){ 0 };
+	s->going = (struct link){ 0 };
 	write_maybe(&l, s);
 	(void)end_append(s, &l);
 }
@@ -628,7 +630,7 @@ static int write_anew(struct state *s, const struct snapshot *acked,
 	s->intent = pending ? 1 : 0;
 	s->intent_is_open = pending;
 	s->intent_verb = pending ? pending->verb : _PLAN_VERB_MAX;
-	s->pending_link = pending ? pending->link : (struct link){ 0 };
+	s->going = pending && pending->verb == PLAN_LINK_DEL ? pending->link : (struct link){ 0 };
 	s->is_broken = false;
 	return 0;
 }

@@ -353,12 +353,23 @@ static int emit_as_acked(struct build *b, const struct link *acked)
 	return err_pass(emit_link(b, acked, addrs->addrs ? addrs->addrs + first : NULL, n));
 }
 
-static bool is_held(const struct build *b, uint32_t ifindex)
+static bool has_ifindex(const uint32_t *list, size_t n, uint32_t ifindex)
 {
-	for (size_t i = 0; i < b->in->n_held; i++)
-		if (b->in->held[i] == ifindex)
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == ifindex)
 			return true;
 	return false;
+}
+
+static bool is_held(const struct build *b, uint32_t ifindex)
+{
+	return has_ifindex(b->in->held, b->in->n_held, ifindex);
+}
+
+/* May the link be announced, or a change of it told? */
+static bool may_be_told(const struct build *b, uint32_t ifindex)
+{
+	return !is_held(b, ifindex) && !has_ifindex(b->in->settling, b->in->n_settling, ifindex);
 }
 
 /* Does the link have a family now of which the guest was told no address? */
@@ -467,7 +478,7 @@ static int view_announced(struct build *b, const struct link *seen, const struct
 		r = note_link(b, VIEW_CHANGE_IGNORED, &guest);
 		return r < 0 ? r : err_pass(emit_as_acked(b, acked));
 	}
-	if (is_held(b, seen->ifindex))
+	if (!may_be_told(b, seen->ifindex))
 		return err_pass(emit_as_acked(b, acked));
 	if (!b->config->caps.updates_links) {
 		guest.replugged = true;
@@ -487,7 +498,7 @@ static int view_new(struct build *b, const struct link *seen)
 		return 0;
 	if (!view_is_pluggable(b->config, b->in->seen, seen))
 		return note_link(b, VIEW_NOT_PLUGGABLE, &guest);
-	if (!view_is_ready(seen) || is_held(b, seen->ifindex))
+	if (!view_is_ready(seen) || !may_be_told(b, seen->ifindex))
 		return 0;
 	if (mac_is_taken(b, &guest))
 		return note_link(b, VIEW_DUPLICATE_MAC, &guest);

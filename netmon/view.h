@@ -106,11 +106,18 @@ struct view_input {
 	 */
 	const struct snapshot *previous;
 	/*
-	 * Links that may not be announced, changed or withdrawn now (settling, backing off), as
-	 * ifindexes: they stay as they are in acked, and keep their MAC.
+	 * Links that back off, as ifindexes: not announced, changed or withdrawn now. They stay as
+	 * they are in acked, and keep their MAC.
 	 */
 	const uint32_t *held;
 	size_t n_held;
+	/*
+	 * Links that settle: not announced or changed now. Another life of theirs that acked has
+	 * goes all the same: the guest may have lost it already, and a route by it would be
+	 * refused.
+	 */
+	const uint32_t *settling;
+	size_t n_settling;
 	const struct refused *refused;
 	uint64_t now_usec;
 };

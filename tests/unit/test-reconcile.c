@@ -1727,6 +1727,36 @@ static void test_a_pending_deletion_of_a_link_that_is_there_is_followed_by_an_ad
 	assert_told("del-link 4, add-link 4");
 }
 
+/*
+ * Its deletion may have come through, and its addresses change: no route set may name it before it
+ * is told anew.
+ */
+static void test_a_pending_deletion_goes_before_the_routes_while_its_link_settles(void **state)
+{
+	CLEANUP(snapshot_done) struct snapshot acked = SNAPSHOT_NULL;
+
+	(void)state;
+	add_link(3, "10.0.3.2/24");
+	add_link(4, "10.0.4.2/24");
+	pod_route(&h.pod, 4, "10.9.0.0/16", "10.0.4.1");
+	predecessor_told(&acked);
+	pod_drop_link(&h.pod, 3);
+	h.guest_is_doubted = true;
+	start_with(&caps_cli, &(struct reconcile_past){ .acked = &acked,
+							.has_pending = true,
+							.pending_verb = PLAN_LINK_DEL,
+							.pending_link = { .ifindex = 4 } });
+	step();
+	assert_told("del-link 3");
+	pod_addr(&h.pod, 4, "10.0.4.3/24");
+	pod_route(&h.pod, 4, "10.8.0.0/16", "10.0.4.1");
+	look();
+	finish();
+	run();
+	assert_told("del-link 4, set-routes, add-link 4, set-routes");
+	assert_idle();
+}
+
 static void test_a_pending_update_is_repeated_though_the_change_was_taken_back(void **state)
 {
 	CLEANUP(snapshot_done) struct snapshot acked = SNAPSHOT_NULL;
@@ -2055,6 +2085,7 @@ int main(void)
 		CASE(test_a_pending_addition_whose_link_is_gone_is_taken_back),
 		CASE(test_a_pending_deletion_is_repeated),
 		CASE(test_a_pending_deletion_of_a_link_that_is_there_is_followed_by_an_addition),
+		CASE(test_a_pending_deletion_goes_before_the_routes_while_its_link_settles),
 		CASE(test_a_pending_update_is_repeated_though_the_change_was_taken_back),
 		CASE(test_after_a_pending_set_the_set_is_due),
 		CASE(test_a_pending_route_or_neighbour_is_told_again_by_the_difference),

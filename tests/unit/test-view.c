@@ -51,6 +51,8 @@ static struct {
 	struct refused refused;
 	uint32_t held[4];
 	size_t n_held;
+	uint32_t settling[4];
+	size_t n_settling;
 	uint64_t now_usec;
 } c;
 
@@ -93,6 +95,8 @@ static void look(void)
 		.previous = &c.wanted,
 		.held = c.held,
 		.n_held = c.n_held,
+		.settling = c.settling,
+		.n_settling = c.n_settling,
 		.refused = &c.refused,
 		.now_usec = c.now_usec,
 	};
@@ -1105,6 +1109,44 @@ static void test_another_life_of_a_held_link_waits_for_the_end_of_the_first(void
 	assert_int_equal(wanted_link(4)->incarnation, 0);
 }
 
+static void settle(uint32_t ifindex)
+{
+	c.settling[0] = ifindex;
+	c.n_settling = 1;
+}
+
+/*
+ * The guest may have lost it (its deletion was in flight when we were killed): a route by it would
+ * be refused.
+ */
+static void test_another_life_of_a_link_that_settles_goes_at_once_with_its_routes(void **state)
+{
+	(void)state;
+	pod_link(&c.pod, 4, "eth1");
+	pod_route(&c.pod, 4, "0.0.0.0/0", "10.0.0.1");
+	tell();
+	pod_find_link(&c.pod, 4)->incarnation = 1;
+	settle(4);
+	look();
+	assert_false(wants_link(4));
+	assert_null(wanted_route("0.0.0.0/0"));
+	c.n_settling = 0;
+	look();
+	assert_int_equal(wanted_link(4)->incarnation, 1);
+	assert_non_null(wanted_route("0.0.0.0/0"));
+}
+
+static void test_a_change_of_a_link_that_settles_waits(void **state)
+{
+	(void)state;
+	pod_link(&c.pod, 4, "eth1");
+	tell();
+	pod_find_link(&c.pod, 4)->mtu = 9000;
+	settle(4);
+	look();
+	assert_int_equal(wanted_link(4)->mtu, 1500);
+}
+
 static void test_a_link_that_is_gone_but_held_keeps_its_mac(void **state)
 {
 	(void)state;
@@ -1669,6 +1711,8 @@ int main(void)
 		RECORD(test_a_held_change_of_a_known_link_waits_and_its_routes_do_not),
 		RECORD(test_a_link_that_is_gone_but_held_stays_as_it_was_told),
 		RECORD(test_another_life_of_a_held_link_waits_for_the_end_of_the_first),
+		RECORD(test_another_life_of_a_link_that_settles_goes_at_once_with_its_routes),
+		RECORD(test_a_change_of_a_link_that_settles_waits),
 		RECORD(test_a_link_that_is_gone_but_held_keeps_its_mac),
 
 		RECORD(test_a_refused_link_is_noted_and_asked_again_when_it_changes),
