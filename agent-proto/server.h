@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A ttrpc server on sd-event, on one listening socket: for tests, fakes and what will serve later.
+ * (The guest agent drives the same core from poll: agent-proto/guest/.)
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-event.h>
+
+#include "agent-proto/ttrpc.h"
+#include "base/cleanup.h"
+
+#define SERVER_CONNECTIONS_MAX 64U /* one more waits in the backlog */
+
+struct server;
+struct server_connection;
+
+/* One request; answer it, now or later, with server_answer() or server_fail(). */
+struct server_request {
+	struct server_connection *connection;
+	uint32_t stream;
+	const char *service, *method; /* as struct ttrpc_event */
+	struct ttrpc_bytes payload;   /* borrowed for the call */
+	uint64_t timeout_nsec;
+};
+
+struct server_config {
+	int fd; /* listening, non-blocking; taken over */
+	void (*request)(void *userdata, const struct server_request *request);
+	/* It may not be answered on any more. May be NULL. */
+	void (*closed)(void *userdata, struct server_connection *connection);
+	void *userdata;
+};
+
+int server_new(struct server **ret, sd_event *event, const struct server_config *config);
+struct server *server_free(struct server *s); /* closes all; returns NULL */
+DEFINE_CLEANUP(struct server, server_free)
+
+/* Return: as ttrpc_answer() and ttrpc_fail(). */
+int server_answer(struct server_connection *c, uint32_t stream, struct ttrpc_bytes payload);
+int server_fail(struct server_connection *c, uint32_t stream, enum ttrpc_code code,
+		const char *message);
+void server_close(struct server_connection *c); /* from outside of its own request() */
+size_t server_connections(const struct server *s);
