@@ -5,7 +5,8 @@
  *
  * A port has no connections: what the last user wrote may still lie in it, and the other end is not
  * told of a new one. So the host's end begins with a hello of PIPE_HELLO_BYTES: 16 fixed bytes that
- * no ttrpc frame begins with (the first byte of a frame's length is always 0) and 8 random ones. The
+ * no ttrpc frame begins with (the first byte of a frame's length is always 0) and 8 random ones, none
+ * of which is the first of the fixed: a hello that was cut off does not swallow the next. The
  * guest's end looks for the fixed ones in whatever comes, at any place, drops all before and its own
  * connection with it, and answers with the same 24 bytes, the fixed ones in reverse order. The host
  * drops all that comes until it has seen its own answer. Then both begin with a new connection.

@@ -73,10 +73,10 @@ struct ttrpc_event {
 	struct ttrpc_bytes payload; /* of a request, or of a response that is ok */
 	/* response */
 	enum ttrpc_code code; /* a number that is no code: TTRPC_UNKNOWN */
-	const char *message;  /* "" when ok; NUL-terminated, hostile bytes, no NUL inside */
+	const char *message;  /* "" when ok; hostile bytes up to the first NUL, NUL-terminated */
 	/* request; NUL-terminated, no NUL inside, hostile bytes */
 	const char *service, *method;
-	uint64_t timeout_nsec; /* relative to now; 0: none */
+	uint64_t timeout_nsec; /* relative to now; 0: none; 1: also a negative one, which has passed */
 };
 
 struct ttrpc;
@@ -89,8 +89,9 @@ DEFINE_CLEANUP(struct ttrpc, ttrpc_free)
 /**
  * ttrpc_input() - where the next bytes from the peer go
  * @ret_size: at least 1
- * Grows only for a frame whose header was accepted, and up to that frame. Return: the place, NULL
- * without memory.
+ * To be called when ttrpc_next() has said 0. Grows only for a frame whose header was accepted, as
+ * its bytes come and up to that frame; rests without memory of one that passed.
+ * Return: the place; NULL without memory, or when a whole frame waits for ttrpc_next().
  */
 void *ttrpc_input(struct ttrpc *t, size_t *ret_size);
 /* So many bytes were written there (at most what ttrpc_input() said). */
@@ -131,12 +132,16 @@ int ttrpc_call(struct ttrpc *t, const char *service, const char *method, struct 
 	       uint64_t timeout_nsec, uint32_t *ret_stream);
 /* Nobody waits for it any more: a late answer is dropped. */
 void ttrpc_forget(struct ttrpc *t, uint32_t stream);
+/* As if the ids up to @last (odd) had been used: for the tests of what follows the last one. */
+void ttrpc_skip_streams(struct ttrpc *t, uint32_t last);
 
 /* ---- server ---- */
 
 /*
  * Answer one request. Return: 0, also when that stream is not open (it was answered, or never was);
- * -EMSGSIZE: the payload is over the limit (answered RESOURCE_EXHAUSTED instead), -ENOMEM.
+ * -EMSGSIZE: the payload is over the limit (answered RESOURCE_EXHAUSTED instead); -ENOBUFS: the peer
+ * does not read (TTRPC_OUTPUT_MAX), -ENOMEM: the connection is broken, and ttrpc_next() says so.
+ * Of a failure's message bytes over 0x7f go as '?': proto3 wants UTF-8, and Go drops what is none.
  */
 int ttrpc_answer(struct ttrpc *t, uint32_t stream, struct ttrpc_bytes payload);
 int ttrpc_fail(struct ttrpc *t, uint32_t stream, enum ttrpc_code code, const char *message);
