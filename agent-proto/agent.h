@@ -32,6 +32,7 @@
 #define AGENT_ROUTES_MAX       100000U /* 4 MiB hold about that many of the shortest */
 #define AGENT_NEIGHBORS_MAX    65536U
 #define AGENT_FEATURES_MAX     64U
+#define AGENT_PAYLOAD_MAX      (TTRPC_DATA_MAX - 128U) /* the frame has names, a deadline, tags */
 #define AGENT_DECODE_BYTES_MAX (64U << 20) /* memory of one decoded message */
 
 enum agent_verb {
