@@ -33,7 +33,7 @@
 #define AGENT_NEIGHBORS_MAX    65536U
 #define AGENT_FEATURES_MAX     64U
 #define AGENT_PAYLOAD_MAX      (TTRPC_DATA_MAX - 128U) /* the frame has names, a deadline, tags */
-#define AGENT_DECODE_BYTES_MAX (64U << 20) /* memory of one decoded message */
+#define AGENT_DECODE_BYTES_MAX (64U << 20)	       /* memory of one decoded message */
 
 enum agent_verb {
 	AGENT_CHECK,		/* {} -> HealthCheckResponse */

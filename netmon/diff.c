@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/error.h"
 
@@ -56,19 +57,38 @@ static int add_op(struct plan *p, enum plan_verb verb, uint32_t from, uint32_t t
 
 /* ---- links ---- */
 
-static bool addrs_equal(const struct snapshot *a, const struct snapshot *b, uint32_t ifindex)
+/* Is something to be told of the link's addresses? Not that one went which the other side keeps. */
+static bool addrs_differ(const struct plan *p, uint32_t ifindex)
 {
-	size_t n_a, n_b;
-	size_t first_a = table_range_of_link(snapshot_addrs(a), ifindex, &n_a);
-	size_t first_b = table_range_of_link(snapshot_addrs(b), ifindex, &n_b);
+	const struct table *from = snapshot_addrs(&p->from), *to = snapshot_addrs(&p->to);
+	size_t n_from, n_to;
+	size_t f = table_range_of_link(from, ifindex, &n_from), end_f = f + n_from;
+	size_t t = table_range_of_link(to, ifindex, &n_to), end_t = t + n_to;
 
-	if (n_a != n_b)
-		return false;
-	for (size_t i = 0; i < n_a; i++)
-		if (model_compare(MODEL_ADDR, &snapshot_addrs(a)->addrs[first_a + i],
-				  &snapshot_addrs(b)->addrs[first_b + i]) != 0)
-			return false;
-	return true;
+	while (f < end_f || t < end_t) {
+		int c = f == end_f   ? 1
+			: t == end_t ? -1
+				     : model_compare(MODEL_ADDR, &from->addrs[f], &to->addrs[t]);
+
+		if (c > 0 || (c < 0 && !(p->keeps_addrs4 && from->addrs[f].family == AF_INET)))
+			return true;
+		f++;
+		t += c == 0;
+	}
+	return false;
+}
+
+struct bounce {
+	const uint32_t *ifindexes;
+	size_t n;
+};
+
+static bool is_bounced(const struct bounce *b, uint32_t ifindex)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (b->ifindexes[i] == ifindex)
+			return true;
+	return false;
 }
 
 enum link_change { LINK_SAME, LINK_GONE, LINK_NEW, LINK_CHANGED, LINK_ANEW };
@@ -78,25 +98,26 @@ enum link_change { LINK_SAME, LINK_GONE, LINK_NEW, LINK_CHANGED, LINK_ANEW };
  * new link.
  */
 static enum link_change link_change(const struct plan *p, const struct sink_caps *caps,
-				    const struct pair *pair)
+				    const struct bounce *bounce, const struct pair *pair)
 {
 	const struct link *from, *to;
 
 	if (pair->to == PLAN_NONE)
-		return LINK_GONE;
+		return caps->keeps_links ? LINK_SAME : LINK_GONE;
 	if (pair->from == PLAN_NONE)
 		return LINK_NEW;
 	from = &snapshot_links(&p->from)->links[pair->from];
 	to = &snapshot_links(&p->to)->links[pair->to];
 	if (from->incarnation != to->incarnation)
-		return LINK_ANEW;
-	if (model_compare(MODEL_LINK, from, to) == 0 &&
-	    addrs_equal(&p->from, &p->to, from->ifindex))
+		return caps->keeps_links ? LINK_CHANGED : LINK_ANEW;
+	if (model_compare(MODEL_LINK, from, to) == 0 && !addrs_differ(p, from->ifindex) &&
+	    !is_bounced(bounce, from->ifindex))
 		return LINK_SAME;
 	return caps->updates_links ? LINK_CHANGED : LINK_ANEW;
 }
 
-static int diff_links(struct plan *p, const struct sink_caps *caps, enum plan_verb verb)
+static int diff_links(struct plan *p, const struct sink_caps *caps, const struct bounce *bounce,
+		      enum plan_verb verb)
 {
 	size_t f = 0, t = 0;
 	struct pair pair;
@@ -104,7 +125,7 @@ static int diff_links(struct plan *p, const struct sink_caps *caps, enum plan_ve
 
 	while (r >= 0 &&
 	       next_pair(snapshot_links(&p->from), snapshot_links(&p->to), &f, &t, &pair)) {
-		enum link_change change = link_change(p, caps, &pair);
+		enum link_change change = link_change(p, caps, bounce, &pair);
 
 		if (verb == PLAN_LINK_DEL && (change == LINK_GONE || change == LINK_ANEW))
 			r = add_op(p, verb, pair.from, PLAN_NONE);
@@ -183,7 +204,7 @@ static int diff_routes_class(struct plan *p, bool additions, bool gatewayed, boo
 	return err_pass(r);
 }
 
-static int diff_routes(struct plan *p)
+static int diff_routes(struct plan *p, const struct sink_caps *caps)
 {
 	bool any_link_goes = p->n > 0 && p->ops[0].verb == PLAN_LINK_DEL;
 	static const struct {
@@ -195,6 +216,8 @@ static int diff_routes(struct plan *p)
 	if (!any_link_goes && table_equal(snapshot_routes(&p->from), snapshot_routes(&p->to)))
 		return 0;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		if (caps->keeps_routes && !order[i].additions)
+			continue;
 		int r = diff_routes_class(p, order[i].additions, order[i].gatewayed, any_link_goes);
 
 		if (r < 0)
@@ -229,35 +252,54 @@ static int diff_neighs(struct plan *p, enum plan_verb verb)
 
 /* ---- the plan ---- */
 
-static int fill(struct plan *p, const struct sink_caps *caps)
+static bool takes(const struct sink_caps *caps, enum model_kind kind)
+{
+	return !(caps->denied & 1U << kind);
+}
+
+static int fill(struct plan *p, const struct sink_caps *caps, const struct bounce *bounce)
 {
 	static const enum plan_verb link_verbs[] = { PLAN_LINK_DEL, PLAN_LINK_ADD,
 						     PLAN_LINK_UPDATE };
+	bool neighs = caps->neighbours && takes(caps, MODEL_NEIGH);
 	int r = 0;
 
-	for (size_t i = 0; r >= 0 && i < 3; i++)
-		r = diff_links(p, caps, link_verbs[i]);
-	if (r >= 0)
-		r = diff_routes(p);
-	if (r >= 0 && caps->neighbours)
+	for (size_t i = 0; r >= 0 && takes(caps, MODEL_LINK) && i < 3; i++)
+		r = diff_links(p, caps, bounce, link_verbs[i]);
+	if (r >= 0 && takes(caps, MODEL_ROUTE))
+		r = diff_routes(p, caps);
+	if (r >= 0 && neighs && !caps->keeps_neighs)
 		r = diff_neighs(p, PLAN_NEIGH_DEL);
-	if (r >= 0 && caps->neighbours)
+	if (r >= 0 && neighs)
 		r = diff_neighs(p, PLAN_NEIGH_ADD);
 	return err_pass(r);
 }
 
-int diff_plan(const struct snapshot *from, const struct snapshot *to, const struct sink_caps *caps,
-	      struct plan *ret)
+int diff_plan_bouncing(const struct snapshot *from, const struct snapshot *to,
+		       const struct sink_caps *caps, const uint32_t *bounce, size_t n_bounce,
+		       struct plan *ret)
 {
-	CLEANUP(plan_done) struct plan p = { .routes_whole = caps->routes_whole };
+	CLEANUP(plan_done)
+	struct plan p = {
+		.routes_whole = caps->routes_whole,
+		.keeps_links = caps->keeps_links,
+		.keeps_addrs4 = caps->keeps_addrs4,
+		.update_flushes = caps->update_flushes,
+	};
 	int r;
 
 	snapshot_copy(&p.from, from);
 	snapshot_copy(&p.to, to);
-	r = fill(&p, caps);
+	r = fill(&p, caps, &(struct bounce){ bounce, n_bounce });
 	if (r < 0)
 		return err_pass(r);
 	*ret = p;
 	p = PLAN_NULL;
 	return 0;
+}
+
+int diff_plan(const struct snapshot *from, const struct snapshot *to, const struct sink_caps *caps,
+	      struct plan *ret)
+{
+	return err_pass(diff_plan_bouncing(from, to, caps, NULL, 0, ret));
 }

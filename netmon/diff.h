@@ -3,7 +3,8 @@
  * The difference of two networks as a plan. Pure.
  *
  * Laws (tests/unit/test-diff.c): diff(a, a) is empty; applying all of diff(a, b) to a gives b;
- * every prefix can be applied; the order of input does not matter.
+ * every prefix can be applied; the order of input does not matter. Where the other side keeps what
+ * it has (sink_caps.keeps_*), a plan has no op for that, and b has it still.
  */
 #pragma once
 
@@ -24,3 +25,11 @@
  */
 int diff_plan(const struct snapshot *from, const struct snapshot *to, const struct sink_caps *caps,
 	      struct plan *ret);
+
+/*
+ * The same, and a link of @bounce (ifindexes) that stays as it is is updated all the same, for what
+ * that takes down over there; see withdraw.h.
+ */
+int diff_plan_bouncing(const struct snapshot *from, const struct snapshot *to,
+		       const struct sink_caps *caps, const uint32_t *bounce, size_t n_bounce,
+		       struct plan *ret);

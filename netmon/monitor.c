@@ -187,6 +187,7 @@ static int start(struct monitor *m)
 		.has_pending = m->loaded.pending.is_set,
 		.pending_verb = m->loaded.pending.verb,
 		.pending_link = m->loaded.pending.link,
+		.pending_if_done = &m->loaded.pending.if_done,
 	};
 	int r = reconcile_start(&m->reconcile, &past, &now);
 
@@ -597,16 +598,20 @@ static int open_state(struct monitor *m)
 	return err_pass(wait_for_orphan(m));
 }
 
-static void journal_intent(void *userdata, const struct plan *plan, const struct op *op,
+static void journal_intent(void *userdata, const struct plan *plan, const struct op *op, size_t n,
 			   const struct link *maybe, size_t n_maybe)
 {
 	state_set_maybe(userdata, maybe, n_maybe);
-	state_intent(userdata, plan, op);
+	state_intent(userdata, plan, op, n);
 }
 
-static void journal_outcome(void *userdata, bool done)
+static void journal_outcome(void *userdata, const struct plan *plan, const struct op *op, size_t n,
+			    size_t n_done)
 {
-	state_outcome(userdata, done);
+	if (n_done == 0 || n_done == n)
+		state_outcome(userdata, n_done > 0);
+	else
+		state_outcome_part(userdata, plan, op, n_done);
 }
 
 static int open_reconcile(struct monitor *m)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/error.h"
 
@@ -192,23 +193,63 @@ static void mark_routes_of_link(struct marks *m, uint32_t ifindex)
 	}
 }
 
-static void mark_link_from(struct marks *m, const struct op *op, bool is_deletion)
+/* A link of plan->from with all that it has. */
+static void mark_deleted(struct marks *m, size_t link)
 {
-	uint32_t ifindex = plan_link_from(m->plan, op)->ifindex;
+	uint32_t ifindex = snapshot_links(&m->plan->from)->links[link].ifindex;
 
-	m->from[MODEL_LINK][op->from] = 1;
+	m->from[MODEL_LINK][link] = 1;
 	mark_range(m->from[MODEL_ADDR], snapshot_addrs(&m->plan->from), ifindex);
-	if (!is_deletion)
-		return;
 	mark_range(m->from[MODEL_NEIGH], snapshot_neighs(&m->plan->from), ifindex);
 	mark_routes_of_link(m, ifindex);
 }
 
+/* Addresses that an update takes away; the others of plan->from stay beside those that come. */
+static void mark_updated_addrs(struct marks *m, uint32_t ifindex)
+{
+	const struct table *from = snapshot_addrs(&m->plan->from);
+	size_t n, first = table_range_of_link(from, ifindex, &n);
+
+	for (size_t i = first; i < first + n; i++) {
+		const struct addr *a = &from->addrs[i];
+
+		if (!m->plan->keeps_addrs4 || a->family != AF_INET ||
+		    table_find(snapshot_addrs(&m->plan->to), a))
+			m->from[MODEL_ADDR][i] = 1;
+	}
+}
+
+static void mark_updated(struct marks *m, const struct op *op)
+{
+	uint32_t ifindex = plan_link_from(m->plan, op)->ifindex;
+
+	m->from[MODEL_LINK][op->from] = 1;
+	mark_updated_addrs(m, ifindex);
+	if (m->plan->update_flushes)
+		mark_routes_of_link(m, ifindex);
+}
+
+/* The guest knows a NIC by its MAC: a link that it kept is the one that is told under that MAC now. */
+static void mark_superseded(struct marks *m, const struct link *to)
+{
+	const struct table *from = snapshot_links(&m->plan->from);
+
+	for (size_t i = 0; m->plan->keeps_links && i < from->n; i++)
+		if (from->links[i].ifindex != to->ifindex &&
+		    memcmp(from->links[i].mac, to->mac, sizeof(to->mac)) == 0)
+			mark_deleted(m, i);
+}
+
 static void mark_link_to(struct marks *m, const struct op *op)
 {
+	const struct link *to = plan_link_to(m->plan, op);
+
 	m->to[MODEL_LINK][op->to] = 1;
-	mark_range(m->to[MODEL_ADDR], snapshot_addrs(&m->plan->to),
-		   plan_link_to(m->plan, op)->ifindex);
+	mark_range(m->to[MODEL_ADDR], snapshot_addrs(&m->plan->to), to->ifindex);
+	mark_superseded(m, to);
+	/* What its routes were over there nobody said; they went. */
+	if (m->plan->update_flushes && m->plan->routes_whole)
+		m->routes_stale = true;
 }
 
 static void mark_neigh(struct marks *m, const struct op *op)
@@ -232,13 +273,13 @@ static void mark_op(struct marks *m, const struct op *op)
 {
 	switch (op->verb) {
 	case PLAN_LINK_DEL:
-		mark_link_from(m, op, true);
+		mark_deleted(m, op->from);
 		return;
 	case PLAN_LINK_ADD:
 		mark_link_to(m, op);
 		return;
 	case PLAN_LINK_UPDATE:
-		mark_link_from(m, op, false);
+		mark_updated(m, op);
 		mark_link_to(m, op);
 		return;
 	case PLAN_ROUTES_SET:

@@ -14,9 +14,10 @@
 #include "netmon/snapshot.h"
 
 enum plan_verb {
-	PLAN_LINK_DEL,	    /* from; its addresses and neighbours go with it */
-	PLAN_LINK_ADD,	    /* to, with its addresses */
-	PLAN_LINK_UPDATE,   /* from and to: name, MTU, MAC or addresses differ */
+	PLAN_LINK_DEL, /* from; its addresses and neighbours go with it */
+	PLAN_LINK_ADD, /* to, with its addresses */
+	/* from and to: name, MTU, MAC or addresses differ; from as to: a bounce, see withdraw.h */
+	PLAN_LINK_UPDATE,
 	PLAN_ROUTES_SET,    /* the whole set of plan->to */
 	PLAN_ROUTE_DEL,	    /* from */
 	PLAN_ROUTE_ADD,	    /* to */
@@ -51,6 +52,8 @@ struct plan {
 	 * next set. Otherwise they go with the link.
 	 */
 	bool routes_whole;
+	/* See struct sink_caps. A link that is kept gives way to one that comes with its MAC. */
+	bool keeps_links, keeps_addrs4, update_flushes;
 	struct op *ops;
 	size_t n;
 	size_t capacity;

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "netmon/adopt.h"
 #include "netmon/diff.h"
 
 /* ---- objects: what backs off together ---- */
@@ -21,15 +22,31 @@ static uint64_t object_of_link(uint32_t ifindex)
 	return (uint64_t)MODEL_LINK << 56 | ifindex;
 }
 
-/* The route set is one object: a guest that can't take routes now can't take any. */
+/*
+ * The route set is one object: a guest that can't take routes now can't take any. So is what fails
+ * for no fault of one route or neighbour.
+ */
 #define OBJECT_ROUTES ((uint64_t)MODEL_ROUTE << 56)
+#define OBJECT_NEIGHS ((uint64_t)MODEL_NEIGH << 56)
+
+#define OBJECT_IS_ROUTE (UINT64_C(1) << 62)
+#define OBJECT_IS_NEIGH (UINT64_C(1) << 63)
+
+static uint64_t object_of_route(const struct route *r)
+{
+	struct route key = { .is_inet6 = r->is_inet6, .prefixlen = r->prefixlen };
+
+	memcpy(key.dst, r->dst, sizeof(key.dst));
+	return (model_hash(MODEL_ROUTE, &key, MODEL_HASH_SEED) & ~OBJECT_IS_NEIGH) |
+	       OBJECT_IS_ROUTE;
+}
 
 static uint64_t object_of_neigh(const struct neigh *n)
 {
 	struct neigh key = { .ifindex = n->ifindex, .family = n->family };
 
 	memcpy(key.bytes, n->bytes, sizeof(key.bytes));
-	return model_hash(MODEL_NEIGH, &key, MODEL_HASH_SEED) | UINT64_C(1) << 63;
+	return model_hash(MODEL_NEIGH, &key, MODEL_HASH_SEED) | OBJECT_IS_NEIGH;
 }
 
 static uint64_t op_object(const struct plan *p, const struct op *op)
@@ -37,10 +54,33 @@ static uint64_t op_object(const struct plan *p, const struct op *op)
 	const struct link *l = plan_link_from(p, op) ? plan_link_from(p, op) : plan_link_to(p, op);
 	const struct neigh *n =
 		plan_neigh_from(p, op) ? plan_neigh_from(p, op) : plan_neigh_to(p, op);
+	const struct route *route =
+		plan_route_from(p, op) ? plan_route_from(p, op) : plan_route_to(p, op);
 
 	if (l)
 		return object_of_link(l->ifindex);
+	if (route)
+		return object_of_route(route);
 	return n ? object_of_neigh(n) : OBJECT_ROUTES;
+}
+
+static bool is_route_verb(enum plan_verb verb)
+{
+	return verb == PLAN_ROUTES_SET || verb == PLAN_ROUTE_DEL || verb == PLAN_ROUTE_ADD ||
+	       verb == PLAN_ROUTE_REPLACE;
+}
+
+static bool is_neigh_verb(enum plan_verb verb)
+{
+	return verb == PLAN_NEIGH_DEL || verb == PLAN_NEIGH_ADD;
+}
+
+/* What backs off when none of the ops that went together is to blame. */
+static uint64_t op_group(const struct plan *p, const struct op *op)
+{
+	if (is_route_verb(op->verb))
+		return OBJECT_ROUTES;
+	return is_neigh_verb(op->verb) ? OBJECT_NEIGHS : op_object(p, op);
 }
 
 /*
@@ -68,93 +108,6 @@ static uint64_t op_value_hash(const struct plan *p, const struct op *op)
 	for (size_t i = 0; i < routes->n; i++)
 		hash = model_hash(MODEL_ROUTE, &routes->routes[i], hash);
 	return hash;
-}
-
-/* ---- backoff ---- */
-
-static struct reconcile_backoff *find_backoff(const struct reconcile *r, uint64_t object)
-{
-	for (size_t i = 0; i < r->n_backoffs; i++)
-		if (r->backoffs[i].object == object)
-			return &r->backoffs[i];
-	return NULL;
-}
-
-static bool is_backing_off(const struct reconcile *r, uint64_t object)
-{
-	const struct reconcile_backoff *b = find_backoff(r, object);
-
-	return b && r->now_usec < b->not_before_usec;
-}
-
-static void clear_backoff(struct reconcile *r, uint64_t object)
-{
-	struct reconcile_backoff *b = find_backoff(r, object);
-
-	if (b)
-		*b = r->backoffs[--r->n_backoffs];
-}
-
-/* xorshift64*: jitter needs no more. */
-static uint64_t next_random(struct reconcile *r)
-{
-	r->random ^= r->random >> 12;
-	r->random ^= r->random << 25;
-	r->random ^= r->random >> 27;
-	return r->random * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-/* 100 ms doubling to 10 s, each three quarters to five quarters of it. */
-static uint64_t backoff_usec(struct reconcile *r, unsigned attempts)
-{
-	uint64_t usec = RECONCILE_BACKOFF_FIRST_USEC;
-
-	for (unsigned i = 1; i < attempts && usec < RECONCILE_BACKOFF_MAX_USEC; i++)
-		usec *= 2;
-	if (usec > RECONCILE_BACKOFF_MAX_USEC)
-		usec = RECONCILE_BACKOFF_MAX_USEC;
-	return usec - usec / 4 + next_random(r) % (usec / 2);
-}
-
-static int back_off(struct reconcile *r, uint64_t object)
-{
-	struct reconcile_backoff *b = find_backoff(r, object);
-
-	if (!b && r->n_backoffs == r->backoffs_capacity) {
-		size_t capacity = r->backoffs_capacity ? r->backoffs_capacity * 2 : 8;
-
-		b = reallocarray(r->backoffs, capacity, sizeof(*b));
-		if (!b)
-			return err_raise(-ENOMEM, "back off");
-		r->backoffs = b;
-		r->backoffs_capacity = capacity;
-		b = NULL;
-	}
-	if (!b) {
-		b = &r->backoffs[r->n_backoffs++];
-		*b = (struct reconcile_backoff){ .object = object };
-	}
-	b->attempts++;
-	b->not_before_usec = r->now_usec + backoff_usec(r, b->attempts);
-	return 0;
-}
-
-/* An object that nobody wants any more has nothing to back off from. */
-static void forget_unused_backoffs(struct reconcile *r)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < r->n_backoffs; i++)
-		if (r->backoffs[i].is_used || r->now_usec < r->backoffs[i].not_before_usec)
-			r->backoffs[kept++] = r->backoffs[i];
-	r->n_backoffs = kept;
-}
-
-static unsigned attempt_of(const struct reconcile *r, uint64_t object)
-{
-	const struct reconcile_backoff *b = find_backoff(r, object);
-
-	return b ? b->attempts + 1 : 1;
 }
 
 /* ---- links that the other side may have ---- */
@@ -263,18 +216,29 @@ static void audit(const struct reconcile *r, struct audit_record record)
 	r->config.audit(r->config.userdata, &record);
 }
 
-static void audit_outcome(const struct reconcile *r, const struct op *op, const char *result,
-			  const struct sink_outcome *outcome)
+static void audit_outcome(const struct reconcile *r, const struct op *op, enum sink_result result,
+			  uint64_t duration_usec, const char *reason)
 {
 	audit(r, (struct audit_record){
 			 .kind = AUDIT_OP,
 			 .op = plan_verb_to_string(op->verb),
 			 .interface = plan_op_interface(&r->plan, op),
-			 .attempt = attempt_of(r, op_object(&r->plan, op)),
-			 .result = result,
-			 .duration_usec = outcome->duration_usec,
-			 .reason = outcome->reason,
+			 .attempt = backoff_attempt(&r->backoff, op_object(&r->plan, op)),
+			 .result = sink_result_to_string(result),
+			 .duration_usec = duration_usec,
+			 .reason = reason,
 		 });
+}
+
+/* Ops that went together and are done have one record: the first of them, and how many. */
+static void audit_done(const struct reconcile *r, const struct op *op, size_t n,
+		       const struct sink_outcome *outcome)
+{
+	char how_many[32] = "";
+
+	if (n > 1)
+		(void)snprintf(how_many, sizeof(how_many), "%zu of them", n);
+	audit_outcome(r, op, SINK_DONE, outcome->duration_usec, how_many);
 }
 
 static void audit_note(const struct reconcile *r, const struct view_note *note,
@@ -341,21 +305,75 @@ static int fold_doubt(struct reconcile *r)
 	return 0;
 }
 
-/* acked takes in what was done. */
-static int fold(struct reconcile *r)
+static void sink_guest_done(struct sink_guest *g)
+{
+	snapshot_done(&g->net);
+}
+
+/* The other side is there (again): acked is what it says that it has. */
+static int adopt(struct reconcile *r, const struct snapshot *seen)
+{
+	CLEANUP(sink_guest_done) struct sink_guest guest = { 0 };
+	struct snapshot acked = SNAPSHOT_NULL;
+	int e = r->config.sink->ops->guest(r->config.sink, &guest);
+
+	if (e >= 0 && guest.is_known)
+		e = adopt_guest(&r->acked, seen, &guest, &acked);
+	if (e < 0)
+		return err_pass(e);
+	if (guest.is_known) {
+		snapshot_done(&r->acked);
+		r->acked = acked;
+	}
+	r->acked.routes_stale = r->config.view.caps.routes_whole;
+	r->must_adopt = false;
+	doubt_return(&r->doubt, &r->acked, r->config.view.caps.routes_whole, guest.is_exact);
+	audit(r, (struct audit_record){
+			 .kind = AUDIT_RESYNC,
+			 .op = "resync",
+			 .interface = "",
+			 .attempt = 1,
+			 .result = "done",
+			 .reason = guest.is_known ? "the guest said what it has"
+						  : "the guest did not say what it has",
+		 });
+	return 0;
+}
+
+static int fold_ops(struct reconcile *r)
 {
 	struct snapshot acked = SNAPSHOT_NULL;
-	int e;
+	size_t n = r->cursor;
+	int e = 0;
 
-	if (r->cursor > 0) {
-		e = plan_apply(&r->plan, r->cursor, &acked);
-		if (e < 0)
-			return err_pass(e);
+	if (r->n_unknown > 0 && doubt_is_put(r->plan.ops[r->cursor].verb))
+		n += r->n_unknown;
+	if (n > 0)
+		e = plan_apply(&r->plan, n, &acked);
+	if (e >= 0 && r->n_unknown > 0)
+		e = doubt_ops(&r->doubt, &r->plan, &r->plan.ops[r->cursor], r->n_unknown);
+	if (e < 0) {
+		snapshot_done(&acked);
+		return err_pass(e);
+	}
+	if (n > 0) {
 		snapshot_done(&r->acked);
 		r->acked = acked;
 	}
 	plan_done(&r->plan);
-	r->cursor = 0;
+	r->cursor = r->n_unknown = 0;
+	return 0;
+}
+
+/* acked takes in what was done. */
+static int fold(struct reconcile *r)
+{
+	int e = fold_ops(r);
+
+	if (e >= 0)
+		e = doubt_put_back(&r->doubt, &r->acked);
+	if (e < 0)
+		return err_pass(e);
 	if (r->routes_doubted)
 		r->acked.routes_stale = true;
 	r->routes_doubted = false;
@@ -389,11 +407,12 @@ static int collect_waiting(const struct reconcile *r, const struct snapshot *see
 
 		if (settle_is_held(&r->settle, ifindex, r->now_usec))
 			ret->settling[ret->n_settling++] = ifindex;
-		if (is_backing_off(r, object_of_link(ifindex)))
+		if (backoff_is_waiting(&r->backoff, object_of_link(ifindex), r->now_usec))
 			ret->held[ret->n_held++] = ifindex;
 	}
 	for (size_t i = 0; i < acked->n; i++)
-		if (is_backing_off(r, object_of_link(acked->links[i].ifindex)))
+		if (backoff_is_waiting(&r->backoff, object_of_link(acked->links[i].ifindex),
+				       r->now_usec))
 			ret->held[ret->n_held++] = acked->links[i].ifindex;
 	return 0;
 }
@@ -432,7 +451,6 @@ static int make_wanted(struct reconcile *r, const struct snapshot *seen)
 	e = view_build(&r->config.view, &in, &wanted, &r->notes);
 	if (e < 0)
 		return err_pass(e);
-	share_equal(&wanted, &r->acked);
 	snapshot_done(&r->wanted);
 	r->wanted = wanted;
 	return 0;
@@ -444,22 +462,71 @@ static void ask_again_at(struct reconcile *r, uint64_t usec)
 		r->plan_again_usec = usec;
 }
 
-static bool is_route_verb(enum plan_verb verb)
+/* ---- bounces ---- */
+
+static const struct reconcile_bounce *find_bounce(const struct reconcile *r, uint32_t ifindex)
 {
-	return verb == PLAN_ROUTES_SET || verb == PLAN_ROUTE_DEL || verb == PLAN_ROUTE_ADD ||
-	       verb == PLAN_ROUTE_REPLACE;
+	for (size_t i = 0; i < r->n_bounces; i++)
+		if (r->bounces[i].ifindex == ifindex)
+			return &r->bounces[i];
+	return NULL;
+}
+
+/* Those that were bounced a moment ago wait: all routes that go meanwhile go with the next one. */
+static void limit_bounces(struct reconcile *r, struct withdraw *w)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < w->n_bounce; i++) {
+		const struct reconcile_bounce *last = find_bounce(r, w->bounce[i]);
+
+		if (last && r->now_usec < last->usec + RECONCILE_BOUNCE_USEC)
+			ask_again_at(r, last->usec + RECONCILE_BOUNCE_USEC);
+		else
+			w->bounce[kept++] = w->bounce[i];
+	}
+	w->n_bounce = kept;
+}
+
+static void forget_old_bounces(struct reconcile *r)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->n_bounces; i++)
+		if (r->now_usec < r->bounces[i].usec + RECONCILE_BOUNCE_USEC)
+			r->bounces[kept++] = r->bounces[i];
+	r->n_bounces = kept;
+}
+
+/* By the present plan. */
+static bool is_bounced(const struct reconcile *r, uint32_t ifindex)
+{
+	for (size_t i = 0; i < r->withdraw.n_bounce; i++)
+		if (r->withdraw.bounce[i] == ifindex)
+			return true;
+	return false;
+}
+
+static void note_bounce(struct reconcile *r, uint32_t ifindex)
+{
+	struct reconcile_bounce *grown;
+
+	forget_old_bounces(r);
+	grown = reallocarray(r->bounces, r->n_bounces + 1, sizeof(*grown));
+	if (!grown)
+		return; /* one bounce too early at worst */
+	r->bounces = grown;
+	r->bounces[r->n_bounces++] = (struct reconcile_bounce){ ifindex, r->now_usec };
 }
 
 /* May this op be done now? If not, sees to it that it is asked again. */
 static bool may_begin(struct reconcile *r, const struct reconcile_truth *truth, const struct op *op)
 {
-	struct reconcile_backoff *b = find_backoff(r, op_object(&r->plan, op));
 	uint64_t gap_usec = r->last_set_usec + RECONCILE_SET_GAP_USEC;
 
-	if (b)
-		b->is_used = true;
-	if (b && r->now_usec < b->not_before_usec)
-		return false; /* the time is in plan_again_usec: see next_times() */
+	if (backoff_use(&r->backoff, op_object(&r->plan, op), r->now_usec) |
+	    backoff_use(&r->backoff, op_group(&r->plan, op), r->now_usec))
+		return false; /* the time is in plan_again_usec: see tidy_plan() */
 	if (is_route_verb(op->verb) && !truth->routes_settled) {
 		r->routes_wait = true;
 		return false;
@@ -481,68 +548,121 @@ static void leave_out(struct reconcile *r, const struct reconcile_truth *truth)
 	r->plan.n = kept;
 }
 
-static void next_times(struct reconcile *r)
+/* From what is true and known to what is wanted and how: acked, wanted, and links to bounce. */
+static int prepare(struct reconcile *r, const struct snapshot *seen, struct withdraw *ret)
 {
+	const struct view_config *view = &r->config.view;
+	int e = fold(r);
+
+	if (e >= 0 && r->must_adopt)
+		e = adopt(r, seen);
+	if (e >= 0)
+		e = take_back_what_went(r, seen);
+	if (e >= 0)
+		e = settle_update(&r->settle, view, seen, &r->acked, r->now_usec);
+	if (e >= 0)
+		e = make_wanted(r, seen);
+	if (e >= 0)
+		e = withdraw_plan(&r->acked, &view->caps, r->config.withdraw, &r->wanted, &r->notes,
+				  ret);
+	if (e >= 0)
+		e = doubt_retell(&r->doubt, &r->acked, &r->wanted); /* shadows too */
+	if (e < 0)
+		return err_pass(e);
+	share_equal(&r->wanted, &r->acked);
+	return 0;
+}
+
+static void tidy_plan(struct reconcile *r, const struct reconcile_truth *truth)
+{
+	backoff_begin_use(&r->backoff);
+	leave_out(r, truth);
+	backoff_end_use(&r->backoff, r->now_usec);
 	ask_again_at(r, settle_deadline(&r->settle, r->now_usec));
-	for (size_t i = 0; i < r->n_backoffs; i++)
-		if (r->backoffs[i].not_before_usec > r->now_usec)
-			ask_again_at(r, r->backoffs[i].not_before_usec);
+	ask_again_at(r, backoff_deadline(&r->backoff, r->now_usec));
 }
 
 static int make_plan(struct reconcile *r, const struct reconcile_truth *truth)
 {
-	int e = fold(r);
+	int e;
 
-	if (e >= 0)
-		e = take_back_what_went(r, truth->seen);
-	if (e >= 0)
-		e = settle_update(&r->settle, &r->config.view, truth->seen, &r->acked, r->now_usec);
-	if (e >= 0)
-		e = make_wanted(r, truth->seen);
-	if (e >= 0)
-		e = diff_plan(&r->acked, &r->wanted, &r->config.view.caps, &r->plan);
+	withdraw_done(&r->withdraw);
+	e = prepare(r, truth->seen, &r->withdraw);
 	if (e < 0)
 		return err_pass(e);
-
+	r->plan_again_usec = CLOCK_NEVER;
+	limit_bounces(r, &r->withdraw);
+	e = diff_plan_bouncing(&r->acked, &r->wanted, &r->config.view.caps, r->withdraw.bounce,
+			       r->withdraw.n_bounce, &r->plan);
+	if (e < 0)
+		return err_pass(e);
 	r->stats.plans++;
 	r->planned_generation = truth->generation;
 	r->must_plan = false;
 	r->routes_wait = false;
-	r->plan_again_usec = CLOCK_NEVER;
-	for (size_t i = 0; i < r->n_backoffs; i++)
-		r->backoffs[i].is_used = false;
-	leave_out(r, truth);
-	forget_unused_backoffs(r);
-	next_times(r);
+	tidy_plan(r, truth);
 	return err_pass(audit_notes(r, truth->seen));
 }
 
 /* ---- acting ---- */
 
+/* To put a route or a neighbour where one is already is the same call. */
+static enum plan_verb call_of(enum plan_verb verb)
+{
+	return verb == PLAN_ROUTE_REPLACE ? PLAN_ROUTE_ADD : verb;
+}
+
+/* How many ops from cursor on go together. */
+static size_t batch(const struct reconcile *r)
+{
+	const struct op *ops = &r->plan.ops[r->cursor];
+	size_t most = r->plan.n - r->cursor, n = 1;
+
+	if (most > r->config.view.caps.batch_max)
+		most = r->config.view.caps.batch_max;
+	if (!is_route_verb(ops->verb) && !is_neigh_verb(ops->verb))
+		return 1;
+	while (n < most && call_of(ops[n].verb) == call_of(ops->verb))
+		n++;
+	return n;
+}
+
+static void note_begin(struct reconcile *r, const struct op *op, size_t n)
+{
+	r->in_flight = n;
+	r->begun_usec = r->now_usec;
+	r->stats.ops += n;
+	if (op->verb == PLAN_ROUTES_SET)
+		r->last_set_usec = r->now_usec;
+	if (op->verb == PLAN_LINK_UPDATE && is_bounced(r, plan_link_to(&r->plan, op)->ifindex))
+		note_bounce(r, plan_link_to(&r->plan, op)->ifindex);
+}
+
 static void begin(struct reconcile *r)
 {
 	const struct op *op = &r->plan.ops[r->cursor];
 	const struct link *l = plan_link_to(&r->plan, op);
+	const struct reconcile_journal *journal = &r->config.journal;
 	struct sink_call call = {
 		.plan = &r->plan,
 		.op = op,
+		.n = batch(r),
 		.maybe_done = op->verb == PLAN_LINK_ADD && find_maybe(r, l),
-		.before_exec = r->config.journal.before_exec,
-		.arg = r->config.journal.userdata,
+		.before_exec = journal->before_exec,
+		.arg = journal->userdata,
 	};
 	int e;
 
-	if (r->config.journal.intent)
-		r->config.journal.intent(r->config.journal.userdata, &r->plan, op, r->maybe,
-					 r->n_maybe);
-	r->in_flight = true;
-	r->begun_usec = r->now_usec;
-	r->stats.ops++;
-	if (op->verb == PLAN_ROUTES_SET)
-		r->last_set_usec = r->now_usec;
+	if (journal->intent)
+		journal->intent(journal->userdata, &r->plan, op, call.n, r->maybe, r->n_maybe);
+	note_begin(r, op, call.n);
 	e = r->config.sink->ops->begin(r->config.sink, &call);
 	if (e < 0) {
-		struct sink_outcome outcome = { .result = SINK_RETRY, .reason = err_text() };
+		struct sink_outcome outcome = {
+			.result = SINK_RETRY,
+			.is_of_all = true,
+			.reason = err_text(),
+		};
 
 		r->config.sink->done(r, &outcome);
 		err_clear();
@@ -554,12 +674,15 @@ static void on_success(struct reconcile *r, const struct op *op)
 	const struct link *l = plan_link_from(&r->plan, op) ? plan_link_from(&r->plan, op)
 							    : plan_link_to(&r->plan, op);
 
-	clear_backoff(r, op_object(&r->plan, op));
+	backoff_clear(&r->backoff, op_object(&r->plan, op));
 	if (l)
 		clear_maybe(r, l->ifindex);
 	r->cursor++;
 	if (r->cursor == r->plan.n)
 		r->must_plan = true; /* something may have been left out of it */
+	/* Its routes went over there: they are next. */
+	if (op->verb == PLAN_LINK_UPDATE && r->plan.update_flushes && !r->plan.routes_whole)
+		r->must_plan = true;
 }
 
 /* The other side may have, or has, what acked has not. */
@@ -577,16 +700,29 @@ static void note_doubt(struct reconcile *r, const struct op *op, const struct si
 	}
 }
 
+/* Twice before it is believed: a runtime that is just starting says strange things. */
+static void note_refusal(struct reconcile *r, uint64_t hash, bool is_final)
+{
+	/* Without memory for it the object is asked again; no worse than no refusal. */
+	(void)refused_add(&r->refused, hash);
+	while (is_final && !refused_is_final(&r->refused, hash))
+		if (refused_add(&r->refused, hash) < 0)
+			return;
+}
+
 static void on_failure(struct reconcile *r, const struct op *op, const struct sink_outcome *outcome)
 {
 	uint64_t hash = op_value_hash(&r->plan, op);
 	enum sink_result result = outcome->result;
 
-	/* Without memory for it the object is asked again at once; no worse than no backoff. */
 	if (result == SINK_REFUSED && hash)
-		(void)refused_add(&r->refused, hash);
+		note_refusal(r, hash, outcome->is_final);
+	/* Without memory for it the object is asked again at once; no worse than no backoff. */
 	if (result != SINK_STALE && (!hash || !refused_is_final(&r->refused, hash)))
-		(void)back_off(r, op_object(&r->plan, op));
+		(void)backoff_add(&r->backoff,
+				  outcome->is_of_all ? op_group(&r->plan, op)
+						     : op_object(&r->plan, op),
+				  r->now_usec);
 	note_doubt(r, op, outcome);
 	r->routes_doubted = op->verb == PLAN_ROUTES_SET;
 	r->stats.retries += result != SINK_REFUSED;
@@ -594,22 +730,92 @@ static void on_failure(struct reconcile *r, const struct op *op, const struct si
 	r->must_plan = true;
 }
 
+/* How many of the ops in flight are done. */
+static size_t count_done(const struct reconcile *r, const struct sink_outcome *outcome)
+{
+	if (outcome->result == SINK_DONE)
+		return r->in_flight;
+	return outcome->n_done < r->in_flight ? outcome->n_done : r->in_flight - 1;
+}
+
+/* The journal keeps what may be there: it can be taken back then. */
+static void journal_outcome(const struct reconcile *r, const struct op *op, size_t n, size_t n_done,
+			    bool is_unknown)
+{
+	const struct reconcile_journal *journal = &r->config.journal;
+
+	if (journal->outcome)
+		journal->outcome(journal->userdata, &r->plan, op, n,
+				 is_unknown && doubt_is_put(op->verb) ? n : n_done);
+}
+
 static void on_done(void *userdata, const struct sink_outcome *outcome)
 {
 	struct reconcile *r = userdata;
-	const struct op *op;
+	const struct op *op = &r->plan.ops[r->cursor];
+	size_t n = r->in_flight, n_done;
 
-	if (!r->in_flight)
+	if (n == 0)
 		return;
-	op = &r->plan.ops[r->cursor];
-	r->in_flight = false;
-	if (r->config.journal.outcome)
-		r->config.journal.outcome(r->config.journal.userdata, outcome->result == SINK_DONE);
-	audit_outcome(r, op, sink_result_to_string(outcome->result), outcome);
-	if (outcome->result == SINK_DONE)
-		on_success(r, op);
-	else
-		on_failure(r, op, outcome);
+	n_done = count_done(r, outcome);
+	r->in_flight = 0;
+	journal_outcome(r, op, n, n_done, outcome->is_unknown);
+	if (n_done > 0) {
+		audit_done(r, op, n_done, outcome);
+		backoff_clear(&r->backoff, op_group(&r->plan, op));
+	}
+	for (size_t i = 0; i < n_done; i++)
+		on_success(r, &op[i]);
+	if (n_done < n) {
+		if (outcome->is_unknown && op_group(&r->plan, op) != op_object(&r->plan, op))
+			r->n_unknown = n - n_done;
+		audit_outcome(r, &op[n_done], outcome->result, outcome->duration_usec,
+			      outcome->reason);
+		on_failure(r, &op[n_done], outcome);
+	}
+	if (r->config.wake)
+		r->config.wake(r->config.userdata);
+}
+
+/* ---- a side that comes and goes ---- */
+
+static void audit_denied(const struct reconcile *r, enum model_kind kind)
+{
+	char reason[64];
+
+	(void)snprintf(reason, sizeof(reason), "the guest takes nothing of kind %s",
+		       model_kind_to_string(kind));
+	audit(r, (struct audit_record){
+			 .kind = AUDIT_DRIFT,
+			 .op = "drift",
+			 .interface = "",
+			 .attempt = 1,
+			 .result = "reported",
+			 .reason = reason,
+		 });
+}
+
+static void take_caps(struct reconcile *r)
+{
+	const struct sink *sink = r->config.sink;
+	unsigned denied;
+
+	r->config.view.caps = sink->caps ? *sink->caps : sink->ops->caps;
+	denied = r->config.view.caps.denied;
+	for (enum model_kind k = 0; k < _MODEL_KIND_MAX; k++)
+		if (denied & ~r->denied_said & 1U << k)
+			audit_denied(r, k);
+	r->denied_said |= denied;
+}
+
+static void on_news(void *userdata, enum sink_news news)
+{
+	struct reconcile *r = userdata;
+
+	r->is_reachable = news != SINK_LOST;
+	r->must_adopt |= news == SINK_READY;
+	r->must_plan = true;
+	take_caps(r);
 	if (r->config.wake)
 		r->config.wake(r->config.userdata);
 }
@@ -626,7 +832,7 @@ int reconcile_step(struct reconcile *r, const struct reconcile_truth *truth, uin
 
 	r->now_usec = now_usec;
 	r->generation = truth->generation;
-	if (!r->is_started || r->in_flight)
+	if (!r->is_started || r->in_flight || !r->is_reachable)
 		return 0;
 	if (has_reason_to_plan(r, truth)) {
 		e = make_plan(r, truth);
@@ -642,14 +848,14 @@ int reconcile_step(struct reconcile *r, const struct reconcile_truth *truth, uin
 
 uint64_t reconcile_deadline(const struct reconcile *r)
 {
-	if (r->in_flight || !r->is_started)
+	if (r->in_flight || !r->is_started || !r->is_reachable)
 		return CLOCK_NEVER;
 	return r->must_plan || r->cursor < r->plan.n ? 0 : r->plan_again_usec;
 }
 
 bool reconcile_is_idle(const struct reconcile *r)
 {
-	return r->is_started && !r->in_flight && !r->routes_wait &&
+	return r->is_started && r->is_reachable && !r->in_flight && !r->routes_wait &&
 	       reconcile_deadline(r) == CLOCK_NEVER;
 }
 
@@ -664,7 +870,8 @@ int reconcile_acked(const struct reconcile *r, struct snapshot *ret)
 
 size_t reconcile_drift(const struct reconcile *r)
 {
-	return r->notes.n_all + refused_count(&r->refused);
+	return r->notes.n_all + refused_count(&r->refused) +
+	       (size_t)__builtin_popcount(r->config.view.caps.denied);
 }
 
 /* ---- start ---- */
@@ -690,6 +897,16 @@ static int reset_incarnations(struct snapshot *s)
 	table_seal(t);
 	snapshot_replace(s, TAKE_PTR(t));
 	return 0;
+}
+
+/*
+ * A side that says what links it has does so before the first op; of the rest what may have been
+ * put counts as put: it is told once more, or taken back.
+ */
+static void assume_put(struct reconcile *r, const struct snapshot *if_done)
+{
+	snapshot_replace(&r->acked, table_ref(if_done->tables[MODEL_ROUTE]));
+	snapshot_replace(&r->acked, table_ref(if_done->tables[MODEL_NEIGH]));
 }
 
 static int resolve_pending(struct reconcile *r, const struct reconcile_past *past)
@@ -760,8 +977,12 @@ static int start_from_past(struct reconcile *r, const struct reconcile_past *pas
 		link.incarnation = 0;
 		e = add_maybe(r, &link);
 	}
-	if (e >= 0 && past->has_pending)
-		e = resolve_pending(r, past);
+	if (e < 0 || !past->has_pending)
+		return err_pass(e);
+	if (!r->config.sink->ops->guest)
+		return err_pass(resolve_pending(r, past));
+	if (doubt_is_put(past->pending_verb))
+		assume_put(r, past->pending_if_done);
 	return err_pass(e);
 }
 
@@ -786,8 +1007,10 @@ int reconcile_init(struct reconcile *r, const struct reconcile_config *config)
 	r->config = *config;
 	r->settle.max_usec = config->view.caps.settles ? config->settle_usec : 0;
 	r->plan_again_usec = CLOCK_NEVER;
-	r->random = config->seed | 1;
+	backoff_init(&r->backoff, config->seed);
+	r->is_reachable = !config->sink->ops->guest;
 	r->config.sink->done = on_done;
+	r->config.sink->news = on_news;
 	r->config.sink->userdata = r;
 	e = snapshot_init(&r->acked);
 	if (e >= 0)
@@ -806,7 +1029,10 @@ void reconcile_done(struct reconcile *r)
 	refused_done(&r->refused);
 	view_notes_done(&r->notes);
 	free(r->audited);
-	free(r->backoffs);
+	doubt_done(&r->doubt);
+	backoff_done(&r->backoff);
+	withdraw_done(&r->withdraw);
+	free(r->bounces);
 	free(r->maybe);
 	memset(r, 0, sizeof(*r));
 }

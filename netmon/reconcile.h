@@ -13,6 +13,11 @@
  * that always fails holds up nobody. Newer truth replaces unsent work by itself; while an op is in
  * flight nothing is planned, so that no more copies of a large table are alive than needed.
  *
+ * A side that comes and goes (struct sink_ops.guest: an agent) is told nothing until it is there;
+ * then it is asked what it has (adopt.h), and so again each time that it comes back. What acked says
+ * beyond that is told once more: telling twice is harmless, and a guest may have been restarted.
+ * Ops of one verb may go to it together; one of them that fails costs itself alone.
+ *
  * Pure: the clock is an argument; the sink, the journal and the audit are handed in.
  */
 #pragma once
@@ -22,13 +27,16 @@
 
 #include "base/clock.h"
 #include "netmon/audit.h"
+#include "netmon/backoff.h"
+#include "netmon/doubt.h"
 #include "netmon/refused.h"
 #include "netmon/settle.h"
 #include "netmon/sink.h"
 #include "netmon/view.h"
+#include "netmon/withdraw.h"
 
-#define RECONCILE_BACKOFF_FIRST_USEC (100 * CLOCK_USEC_PER_MSEC)
-#define RECONCILE_BACKOFF_MAX_USEC   (10 * CLOCK_USEC_PER_SEC)
+/* A link is taken down for the sake of a route that can't be withdrawn otherwise at most so often. */
+#define RECONCILE_BOUNCE_USEC (10 * CLOCK_USEC_PER_SEC)
 /* The first change of routes goes at once; a storm is told at this pace, in whole sets. */
 #define RECONCILE_SET_GAP_USEC (100 * CLOCK_USEC_PER_MSEC)
 
@@ -37,9 +45,11 @@ struct reconcile_journal {
 	/*
 	 * @maybe: links that the other side may have, though acked has not; to be kept beside acked
 	 */
-	void (*intent)(void *userdata, const struct plan *plan, const struct op *op,
+	void (*intent)(void *userdata, const struct plan *plan, const struct op *op, size_t n,
 		       const struct link *maybe, size_t n_maybe);
-	void (*outcome)(void *userdata, bool done);
+	/* The same ops: the first @n_done of them are done, the others are not. */
+	void (*outcome)(void *userdata, const struct plan *plan, const struct op *op, size_t n,
+			size_t n_done);
 	int (*before_exec)(void *userdata); /* for struct sink_call */
 	void *userdata;
 };
@@ -47,7 +57,8 @@ struct reconcile_journal {
 struct reconcile_config {
 	struct view_config view; /* its caps are the sink's */
 	uint64_t settle_usec;
-	struct sink *sink; /* borrowed; its done and userdata are set by reconcile_init() */
+	enum withdraw_policy withdraw;
+	struct sink *sink; /* borrowed; its done, news and userdata are set by reconcile_init() */
 	struct reconcile_journal journal;
 	void (*audit)(void *userdata, const struct audit_record *record); /* may be NULL */
 	void (*wake)(void *userdata); /* an op ended: call reconcile_step() soon. May be NULL */
@@ -70,6 +81,7 @@ struct reconcile_past {
 	bool has_pending;
 	enum plan_verb pending_verb;
 	struct link pending_link;
+	const struct snapshot *pending_if_done;
 };
 
 struct reconcile {
@@ -79,7 +91,12 @@ struct reconcile {
 	struct plan plan;
 	size_t cursor; /* ops of the plan that are done */
 	bool is_started;
-	bool in_flight;
+	bool is_reachable;    /* a side that comes and goes is there now: SINK_READY */
+	bool must_adopt;      /* what it has was not asked since */
+	unsigned denied_said; /* 1U << enum model_kind: audited, see sink_caps.denied */
+	struct doubt doubt;
+	size_t in_flight; /* ops, from cursor on */
+	size_t n_unknown; /* routes or neighbours from cursor on: nobody knows how it ended */
 	uint64_t begun_usec;
 	uint64_t planned_generation;
 	uint64_t generation; /* of the newest truth */
@@ -92,13 +109,13 @@ struct reconcile {
 	struct view_notes notes;
 	uint64_t *audited; /* hashes of the notes that were audited, in the order of notes */
 	size_t n_audited;
-	struct reconcile_backoff {
-		uint64_t object;
-		unsigned attempts;
-		uint64_t not_before_usec;
-		bool is_used; /* by the plan that is being made */
-	} * backoffs;
-	size_t n_backoffs, backoffs_capacity;
+	struct backoff backoff;
+	struct withdraw withdraw; /* links that the present plan bounces */
+	struct reconcile_bounce {
+		uint32_t ifindex;
+		uint64_t usec;
+	} * bounces; /* the last one of each link, for RECONCILE_BOUNCE_USEC */
+	size_t n_bounces;
 	struct link *maybe; /* links that the other side may have, though acked has not */
 	size_t n_maybe;
 	bool routes_doubted; /* a route set failed: what the other side has now is not known */
@@ -106,7 +123,6 @@ struct reconcile {
 		/* of an op that left the other side otherwise than acked says; ifindex 0: none */
 		doubted;
 	enum plan_verb doubted_verb;
-	uint64_t random;
 	uint64_t now_usec;
 	struct reconcile_stats {
 		uint64_t ops, retries, refused, plans;
@@ -120,6 +136,7 @@ void reconcile_done(struct reconcile *r); /* legal on a zeroed object; usable wi
  * reconcile_start() - say what the other side has already
  * With nothing of the past: an empty guest, or for a sink that cold-plugs the baseline
  * (view_baseline()), where links that are down but addressed count as "maybe there".
+ * (A side that says itself what it has: nothing, until it says.)
  * With a past: its acked. An op that was in flight is told again in the one way that loses nothing:
  * an addition whose link is still there is repeated as "maybe done"; one whose link is gone is
  * taken back by a deletion; a deletion is repeated; a route set is due.

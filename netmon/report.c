@@ -49,7 +49,9 @@ static void say_plan(const struct reconcile *r, bool all)
 	size_t shown = all || pending < REPORT_ENTRIES ? pending : REPORT_ENTRIES;
 
 	text_appendf(&line, "plan: %zu ops pending, %s", pending,
-		     r->in_flight ? "the first in flight" : "none in flight");
+		     !r->is_reachable ? "the guest is not reachable"
+		     : r->in_flight   ? "the first in flight"
+				      : "none in flight");
 	say(&line);
 	for (size_t i = r->cursor; i < r->cursor + shown; i++) {
 		const char *name = plan_op_interface(&r->plan, &r->plan.ops[i]);
@@ -65,7 +67,7 @@ static void say_backoffs(const struct reconcile *r)
 	CLEANUP(text_done) struct text line = TEXT_NULL;
 
 	text_appendf(&line, "waiting: %zu objects back off, %zu values refused, drift %zu",
-		     r->n_backoffs, refused_count(&r->refused), reconcile_drift(r));
+		     r->backoff.n, refused_count(&r->refused), reconcile_drift(r));
 	say(&line);
 }
 

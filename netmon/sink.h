@@ -64,6 +64,8 @@ struct sink_guest {
 	 * others name links of this snapshot. Guest form.
 	 */
 	struct snapshot net;
+	/* false: it did not say which links it has; net is empty and says nothing */
+	bool is_known;
 	/* Routes and neighbours are told as they are, all of them ours; otherwise they say nothing */
 	bool is_exact;
 };

@@ -211,6 +211,39 @@ int table_copy(const struct table *t, struct table **ret)
 	return 0;
 }
 
+int table_difference(const struct table *of, const struct table *without, struct table **ret)
+{
+	CLEANUP(table_unrefp) struct table *t = NULL;
+	int r = table_new(&t, of->kind);
+
+	for (size_t i = 0; r >= 0 && i < of->n; i++) {
+		const void *same = table_find(without, table_at(of, i));
+
+		if (!same || model_compare(of->kind, same, table_at(of, i)) != 0)
+			r = table_add(t, table_at(of, i));
+	}
+	if (r < 0)
+		return err_pass(r);
+	table_seal(t);
+	*ret = TAKE_PTR(t);
+	return 0;
+}
+
+int table_union(const struct table *first, const struct table *second, struct table **ret)
+{
+	CLEANUP(table_unrefp) struct table *t = NULL;
+	int r = table_copy(first, &t);
+
+	for (size_t i = 0; r >= 0 && i < second->n; i++)
+		if (!table_find(first, table_at(second, i)))
+			r = table_add(t, table_at(second, i));
+	if (r < 0)
+		return err_pass(r);
+	table_seal(t);
+	*ret = TAKE_PTR(t);
+	return 0;
+}
+
 /* ---- snapshots ---- */
 
 int snapshot_init(struct snapshot *s)

@@ -65,6 +65,11 @@ bool table_equal(const struct table *a, const struct table *b);
 /* Equal also in what is not part of the value. */
 bool table_identical(const struct table *a, const struct table *b);
 
+/* All of @of that is not, by value, in @without: a sealed table. Return: 0, -ENOMEM. */
+int table_difference(const struct table *of, const struct table *without, struct table **ret);
+/* All of @first, and of @second what has no key in @first: a sealed table. Return: 0, -ENOMEM. */
+int table_union(const struct table *first, const struct table *second, struct table **ret);
+
 const struct link *table_find_link(const struct table *links, uint32_t ifindex);
 /*
  * The addresses (or neighbours) of a link are neighbours in the table: index of the first, number

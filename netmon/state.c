@@ -445,7 +445,18 @@ static bool append_outcome(struct state *s, bool done)
 	return end_append(s, &l);
 }
 
-void state_intent(struct state *s, const struct plan *plan, const struct op *op)
+static void write_ops(struct lines *l, struct state *s, const struct plan *plan,
+		      const struct op *op, size_t n)
+{
+	s->intent++;
+	s->intent_verb = op->verb;
+	write_intent(l, s->intent, op->verb);
+	for (size_t i = 0; i < n; i++)
+		write_op(l, plan, &op[i]);
+	write_u64_line(l, "begun", s->intent);
+}
+
+void state_intent(struct state *s, const struct plan *plan, const struct op *op, size_t n)
 {
 	CLEANUP(lines_done) struct lines l = { 0 };
 
@@ -454,13 +465,9 @@ void state_intent(struct state *s, const struct plan *plan, const struct op *op)
 	if (!may_append(s))
 		return;
 	lines_init(&l, s->fd);
-	s->intent++;
-	s->intent_verb = op->verb;
 	if (op->verb == PLAN_LINK_DEL)
 		s->going = *plan_link_from(plan, op);
-	write_intent(&l, s->intent, op->verb);
-	write_op(&l, plan, op);
-	write_u64_line(&l, "begun", s->intent);
+	write_ops(&l, s, plan, op, n);
 	s->intent_is_open = end_append(s, &l);
 }
 
@@ -470,6 +477,23 @@ void state_outcome(struct state *s, bool done)
 		(void)append_outcome(s, done);
 	else if (done)
 		mark_broken(s); /* the file does not know what has just become true */
+}
+
+void state_outcome_part(struct state *s, const struct plan *plan, const struct op *op,
+			size_t n_done)
+{
+	CLEANUP(lines_done) struct lines l = { 0 };
+
+	if (!s->intent_is_open || !may_append(s)) {
+		mark_broken(s);
+		return;
+	}
+	lines_init(&l, s->fd);
+	s->intent_is_open = false;
+	write_undone(&l, s);
+	write_ops(&l, s, plan, op, n_done);
+	write_u64_line(&l, "done", s->intent);
+	(void)end_append(s, &l);
 }
 
 /* Return: false when there is no memory for it: the old list stays. */

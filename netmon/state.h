@@ -116,9 +116,9 @@ int state_set_vm(struct state *s, const struct process_id *vm);
 
 /*
  * Writes the intent, complete, before the op begins. Routes are written as the difference between
- * plan->from and plan->to.
+ * plan->from and plan->to. @n: ops of one kind that go together, from @op on, with one outcome.
  */
-void state_intent(struct state *s, const struct plan *plan, const struct op *op);
+void state_intent(struct state *s, const struct plan *plan, const struct op *op, size_t n);
 /*
  * For sink_call.before_exec: async-signal-safe, runs in the child. arg is the struct state. Always
  * returns 0.
@@ -126,6 +126,12 @@ void state_intent(struct state *s, const struct plan *plan, const struct op *op)
 int state_child_begins(void *state);
 /* Without an intent in the file (it could not be written) a done op makes the journal broken. */
 void state_outcome(struct state *s, bool done);
+/*
+ * Of the ops of the last intent only the first @n_done are done: it is undone, and they are written
+ * as an intent of their own that is done.
+ */
+void state_outcome_part(struct state *s, const struct plan *plan, const struct op *op,
+			size_t n_done);
 
 #define STATE_MAYBE_MAX 1024 /* links; what is above is not kept */
 

@@ -49,6 +49,7 @@ static const char *const reason_names[] = {
 	[VIEW_DEFAULT6_NO_GATEWAY] = "default6-without-gateway",
 	[VIEW_NEIGHBOUR] = "neighbour-unsupported",
 	[VIEW_POLICY] = "policy-routing",
+	[VIEW_GUEST_ONLY] = "guest-only",
 };
 _Static_assert(sizeof(reason_names) / sizeof(reason_names[0]) == _VIEW_REASON_MAX,
 	       "one name a reason");
@@ -113,8 +114,8 @@ static uint64_t note_hash(const struct view_note *note)
 			  MODEL_HASH_SEED + note->reason);
 }
 
-static int add_note(struct view_notes *notes, enum view_reason reason, enum model_kind kind,
-		    const void *value, uint32_t ifindex)
+int view_notes_add(struct view_notes *notes, enum view_reason reason, enum model_kind kind,
+		   const void *value, uint32_t ifindex)
 {
 	struct view_note *note;
 
@@ -416,7 +417,7 @@ static bool same_addrs_as_acked(const struct build *b, const struct link *acked)
 
 static int note_link(struct build *b, enum view_reason reason, const struct link *guest)
 {
-	return err_pass(add_note(b->notes, reason, MODEL_LINK, guest, guest->ifindex));
+	return err_pass(view_notes_add(b->notes, reason, MODEL_LINK, guest, guest->ifindex));
 }
 
 static bool mac_is_taken(const struct build *b, const struct link *guest)
@@ -576,7 +577,8 @@ static int note_addrs(struct build *b)
 		    is_wanted_link(b, a->ifindex)) {
 			struct addr g = guest_addr(a);
 
-			r = add_note(b->notes, VIEW_NO_PREFIX_ROUTE, MODEL_ADDR, &g, a->ifindex);
+			r = view_notes_add(b->notes, VIEW_NO_PREFIX_ROUTE, MODEL_ADDR, &g,
+					   a->ifindex);
 		}
 	}
 	return err_pass(r);
@@ -633,7 +635,7 @@ static int view_route(struct build *b, const struct route *seen)
 	case ROUTE_LEFT_OUT:
 		return 0;
 	case ROUTE_NOTED:
-		return err_pass(add_note(b->notes, reason, MODEL_ROUTE, seen, seen->ifindex));
+		return err_pass(view_notes_add(b->notes, reason, MODEL_ROUTE, seen, seen->ifindex));
 	case ROUTE_WANTED:
 		break;
 	}
@@ -754,7 +756,8 @@ static int view_neigh(struct build *b, const struct neigh *seen, const struct ta
 	if (!b->config->caps.neighbours) {
 		if (!is_permanent)
 			return 0;
-		return err_pass(add_note(b->notes, VIEW_NEIGHBOUR, MODEL_NEIGH, &g, g.ifindex));
+		return err_pass(
+			view_notes_add(b->notes, VIEW_NEIGHBOUR, MODEL_NEIGH, &g, g.ifindex));
 	}
 	if (!is_permanent && !(seen->state & NUD_KNOWN && table_find(gateways, seen)))
 		return 0;
@@ -811,7 +814,7 @@ static int build_policies(struct build *b)
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < seen->n; i++)
-		r = add_note(b->notes, VIEW_POLICY, MODEL_POLICY, &seen->policies[i], 0);
+		r = view_notes_add(b->notes, VIEW_POLICY, MODEL_POLICY, &seen->policies[i], 0);
 	table_seal(b->tables[MODEL_POLICY]);
 	return err_pass(r);
 }

@@ -52,6 +52,8 @@ enum view_reason {
 	VIEW_DEFAULT6_NO_GATEWAY, /* "Dest":"" without gateway is read as IPv4 */
 	VIEW_NEIGHBOUR,		  /* a permanent neighbour, and the other side has no word for it */
 	VIEW_POLICY,		  /* a rule, or routes in another table */
+	/* gone from the pod, and the other side has no word to take it back (sink_caps.keeps_*) */
+	VIEW_GUEST_ONLY,
 	_VIEW_REASON_MAX,
 };
 
@@ -80,6 +82,9 @@ struct view_notes {
 };
 
 void view_notes_done(struct view_notes *n); /* legal on { 0 }; usable with CLEANUP() */
+/* @value: of @kind, copied. Return: 0, -ENOMEM. */
+int view_notes_add(struct view_notes *notes, enum view_reason reason, enum model_kind kind,
+		   const void *value, uint32_t ifindex);
 
 /* ---- the view ---- */
 

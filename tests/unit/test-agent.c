@@ -160,7 +160,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden_update_interface),
 		cmocka_unit_test(test_golden_update_routes),
-		cmocka_unit_test(test_golden_add_neighbors), cmocka_unit_test(test_golden_check),
+		cmocka_unit_test(test_golden_add_neighbors),
+		cmocka_unit_test(test_golden_check),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

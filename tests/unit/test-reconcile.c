@@ -92,9 +92,10 @@ static struct {
 
 /* ---- the journal, the audit ---- */
 
-static void on_intent(void *userdata, const struct plan *plan, const struct op *op,
+static void on_intent(void *userdata, const struct plan *plan, const struct op *op, size_t n,
 		      const struct link *maybe, size_t n_maybe)
 {
+	assert_true(n > 0 && op + n <= plan->ops + plan->n);
 	assert_ptr_equal(userdata, &h);
 	assert_ptr_equal(maybe, h.r.maybe);
 	assert_int_equal(n_maybe, h.r.n_maybe);
@@ -105,13 +106,16 @@ static void on_intent(void *userdata, const struct plan *plan, const struct op *
 	h.intents++;
 }
 
-static void on_outcome(void *userdata, bool done)
+static void on_outcome(void *userdata, const struct plan *plan, const struct op *op, size_t n,
+		       size_t n_done)
 {
+	assert_ptr_equal(plan, &h.r.plan);
+	assert_ptr_equal(op, &plan->ops[h.r.cursor]);
 	assert_ptr_equal(userdata, &h);
 	assert_int_equal(h.begins, h.intents);
 	h.outcomes++;
 	assert_int_equal(h.outcomes, h.begins);
-	h.outcomes_done += done;
+	h.outcomes_done += n_done == n;
 }
 
 static int on_before_exec(void *userdata)
@@ -808,7 +812,7 @@ static void test_a_failing_deletion_holds_up_no_other(void **state)
 /* Three quarters to five quarters of 100 ms, 200 ms, ... 10 s, 10 s. */
 static void test_the_times_double_to_ten_seconds_with_jitter(void **state)
 {
-	uint64_t nominal = RECONCILE_BACKOFF_FIRST_USEC;
+	uint64_t nominal = BACKOFF_FIRST_USEC;
 	unsigned exact = 0;
 
 	(void)state;
@@ -825,8 +829,7 @@ static void test_the_times_double_to_ten_seconds_with_jitter(void **state)
 		assert_true(gap >= nominal - nominal / 4);
 		assert_true(gap <= nominal + nominal / 4);
 		exact += gap == nominal;
-		nominal = nominal * 2 > RECONCILE_BACKOFF_MAX_USEC ? RECONCILE_BACKOFF_MAX_USEC
-								   : nominal * 2;
+		nominal = nominal * 2 > BACKOFF_MAX_USEC ? BACKOFF_MAX_USEC : nominal * 2;
 	}
 	assert_true(exact < 3);
 	assert_true(h.last_attempt == h.n_told);
@@ -844,7 +847,7 @@ static void test_two_seeds_have_two_jitters(void **state)
 		teardown(NULL);
 		setup(NULL);
 		start(&caps_record);
-		h.r.random += (unsigned)i * 1000;
+		h.r.backoff.random += (unsigned)i * 1000;
 		h.op_usec = 0;
 		fail_always(4, BIT(PLAN_LINK_ADD), SINK_RETRY);
 		add_link(4, NULL);
@@ -870,13 +873,13 @@ static void test_success_ends_the_backoff(void **state)
 	run();
 	assert_int_equal(h.n_told, 7);
 	assert_idle();
-	assert_int_equal(h.r.n_backoffs, 0);
+	assert_int_equal(h.r.backoff.n, 0);
 	h.trouble.times = 1;
 	pod_addr(&h.pod, 4, "10.0.0.2/24");
 	look();
 	run();
 	assert_int_equal(h.n_told, 9);
-	assert_true(h.told[8].at_usec - h.told[7].at_usec <= RECONCILE_BACKOFF_FIRST_USEC * 5 / 4);
+	assert_true(h.told[8].at_usec - h.told[7].at_usec <= BACKOFF_FIRST_USEC * 5 / 4);
 }
 
 static void test_news_does_not_shorten_a_backoff(void **state)
@@ -910,7 +913,7 @@ static void test_a_link_that_failed_and_went_is_forgotten(void **state)
 	run();
 	assert_told("");
 	assert_idle();
-	assert_int_equal(h.r.n_backoffs, 0);
+	assert_int_equal(h.r.backoff.n, 0);
 }
 
 static void test_a_sink_that_can_not_begin_is_a_retry(void **state)
@@ -1030,7 +1033,7 @@ static void test_a_refused_route_holds_up_no_other(void **state)
 	pod_route(&h.pod, 5, "10.5.0.0/16", NULL);
 	look();
 	run();
-	assert_told("add-route 4, add-route 4, add-route 5");
+	assert_told("add-route 4, add-route 5, add-route 4");
 	assert_idle();
 }
 
@@ -1277,7 +1280,7 @@ static void test_a_stale_addition_is_deleted_and_added(void **state)
 	look();
 	run();
 	assert_told("add-link 4, del-link 4, add-link 4");
-	assert_true(h.now_usec - begun_usec < RECONCILE_BACKOFF_FIRST_USEC / 2);
+	assert_true(h.now_usec - begun_usec < BACKOFF_FIRST_USEC / 2);
 	assert_idle();
 }
 

@@ -314,6 +314,29 @@ static int start(void **state)
 	return 0;
 }
 
+static void test_difference_and_union(void **state)
+{
+	CLEANUP(snapshot_done) struct snapshot a = SNAPSHOT_NULL, b = SNAPSHOT_NULL;
+	CLEANUP(table_unrefp) struct table *t = NULL;
+	struct pod p = { 0 }, q = { 0 };
+
+	(void)state;
+	pod_route(&p, 4, "10.1.0.0/16", "10.0.0.1");
+	pod_route(&p, 4, "10.2.0.0/16", "10.0.0.1");
+	pod_route(&p, 4, "10.3.0.0/16", "10.0.0.1");
+	pod_route(&q, 4, "10.2.0.0/16", "10.0.0.9");
+	pod_route(&q, 4, "10.3.0.0/16", "10.0.0.1");
+	pod_route(&q, 4, "10.4.0.0/16", "10.0.0.1");
+	pod_snapshot(&p, &a);
+	pod_snapshot(&q, &b);
+	assert_int_equal(table_difference(snapshot_routes(&a), snapshot_routes(&b), &t), 0);
+	assert_int_equal(t->n, 2); /* 10.1, and 10.2 by its old next hop */
+	t = table_unref(t);
+	assert_int_equal(table_union(snapshot_routes(&a), snapshot_routes(&b), &t), 0);
+	assert_int_equal(t->n, 4);
+	assert_int_equal(t->routes[1].gateway[3], 1); /* the first's word counts */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_a_new_snapshot_is_empty_and_whole),
 		cmocka_unit_test(test_snapshots_are_equal_by_value_and_staleness),
 		cmocka_unit_test(test_a_link_is_found_by_its_number),
+		cmocka_unit_test(test_difference_and_union),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

@@ -341,7 +341,7 @@ static size_t live(uint64_t *seed, const struct fixture *f, struct state **s, co
 	for (i = 0; i < p->n; i++) {
 		bool done = below(seed, 8) != 0;
 
-		state_intent(*s, p, &p->ops[i]);
+		state_intent(*s, p, &p->ops[i], 1);
 		if (below(seed, 10) == 0)
 			done = die_in_flight(seed, f, s, p, i);
 		else
@@ -426,7 +426,7 @@ static void test_replay_of_a_long_life(void **state)
 
 		make_plan(&seed, &acked, &p);
 		for (; n_done < p.n; n_done++) {
-			state_intent(s, &p, &p.ops[n_done]);
+			state_intent(s, &p, &p.ops[n_done], 1);
 			state_outcome(s, true);
 		}
 		assert_int_equal(plan_apply(&p, n_done, &after), 0);
@@ -479,7 +479,7 @@ static void test_every_prefix_is_true(void **state)
 	assert_int_equal(fstatat(f->dirfd, STATE_FILE_NAME, &st, 0), 0);
 	start = (size_t)st.st_size;
 	for (size_t i = 0; i < p.n; i++) {
-		state_intent(s, &p, &p.ops[i]);
+		state_intent(s, &p, &p.ops[i], 1);
 		state_outcome(s, true);
 	}
 	state_free(s);
@@ -632,7 +632,7 @@ static void test_vm_becomes_known_in_flight(void **state)
 		plan_done(&p);
 		make_plan(&seed, &l.acked, &p);
 	} while (p.n == 0);
-	state_intent(s, &p, &p.ops[0]);
+	state_intent(s, &p, &p.ops[0], 1);
 	assert_int_equal(state_set_vm(s, &vm), 0);
 	assert_int_equal(state_set_vm(s, &vm), 0);
 	state_outcome(s, true);
@@ -664,7 +664,7 @@ static void test_child_writes_itself_down(void **state)
 		make_plan(&seed, &l.acked, &p);
 	} while (p.n == 0);
 	state_loaded_done(&l);
-	state_intent(s, &p, &p.ops[0]);
+	state_intent(s, &p, &p.ops[0], 1);
 	request.before_exec = state_child_begins;
 	request.arg = s;
 	assert_int_equal(spawn_start(&request, &child), 0);
@@ -687,6 +687,42 @@ static void test_child_writes_itself_down(void **state)
 	state_free(s);
 }
 
+/* Ops that go together, and only the first two of them come through. */
+static void test_of_ops_that_went_together_those_that_are_done_count(void **state)
+{
+	const struct fixture *f = *state;
+	CLEANUP(snapshot_done) struct snapshot from = SNAPSHOT_NULL, to = SNAPSHOT_NULL;
+	CLEANUP(plan_done) struct plan p = PLAN_NULL;
+	CLEANUP(state_loaded_done) struct state_loaded l = { 0 };
+	static const struct sink_caps caps = { .updates_links = true };
+	struct table *t = NULL;
+	struct state *s;
+
+	assert_int_equal(snapshot_init(&from), 0);
+	assert_int_equal(snapshot_init(&to), 0);
+	assert_int_equal(table_new(&t, MODEL_ROUTE), 0);
+	for (uint8_t i = 1; i <= 3; i++)
+		assert_int_equal(table_add(t, &(struct route){ .dst = { 10, i },
+							       .prefixlen = 16,
+							       .ifindex = 4 }),
+				 0);
+	table_seal(t);
+	snapshot_replace(&to, t);
+	assert_int_equal(diff_plan(&from, &to, &caps, &p), 0);
+	assert_int_equal(p.n, 3);
+	s = open_state(f, &l);
+	assert_int_equal(state_compact(s, &from), 0);
+	state_intent(s, &p, p.ops, 3);
+	state_outcome_part(s, &p, p.ops, 2);
+	assert_false(state_is_broken(s));
+	state_free(s);
+	state_loaded_done(&l);
+	s = open_state(f, &l);
+	assert_false(l.was_set_aside || l.pending.is_set);
+	assert_applied(&p, 2, &l.acked);
+	state_free(s);
+}
+
 static void test_unresolved_intent_is_undone_by_the_next(void **state)
 {
 	const struct fixture *f = *state;
@@ -701,8 +737,8 @@ static void test_unresolved_intent_is_undone_by_the_next(void **state)
 		plan_done(&p);
 		make_plan(&seed, &l.acked, &p);
 	} while (p.n < 2);
-	state_intent(s, &p, &p.ops[1]);
-	state_intent(s, &p, &p.ops[0]);
+	state_intent(s, &p, &p.ops[1], 1);
+	state_intent(s, &p, &p.ops[0], 1);
 	state_outcome(s, true);
 	state_free(s);
 	state_free(open_state(f, &after));
@@ -768,7 +804,7 @@ static void test_maybe_takes_over_what_was_in_flight(void **state)
 		plan_done(&p);
 		make_plan(&seed, &l.acked, &p);
 	} while (p.n == 0);
-	state_intent(s, &p, &p.ops[0]);
+	state_intent(s, &p, &p.ops[0], 1);
 	state_free(s);
 	state_loaded_done(&l);
 	s = open_state(f, &l);
@@ -1008,7 +1044,7 @@ static void test_full_disk_stops_nobody(void **state)
 
 			assert_int_equal(plan_apply(&p, i, &before), 0);
 			snapshot_copy(&known, &before);
-			state_intent(s, &p, &p.ops[i]);
+			state_intent(s, &p, &p.ops[i], 1);
 			state_outcome(s, true);
 		}
 		assert_int_equal(plan_apply(&p, p.n, &after), 0);
@@ -1094,7 +1130,7 @@ static void test_removed_file_is_written_anew(void **state)
 		make_plan(&seed, &l.acked, &p);
 	} while (p.n == 0);
 	assert_int_equal(unlinkat(f->dirfd, STATE_FILE_NAME, 0), 0);
-	state_intent(s, &p, &p.ops[0]);
+	state_intent(s, &p, &p.ops[0], 1);
 	state_outcome(s, true);
 	assert_true(state_is_broken(s));
 	assert_int_equal(state_compact(s, &l.acked), 0);
@@ -1155,7 +1191,7 @@ static void test_many_routes(void **state)
 	assert_int_equal(p.n, 1);
 	assert_int_equal(state_compact(s, &none), 0);
 	at = clock_now_usec();
-	state_intent(s, &p, &p.ops[0]);
+	state_intent(s, &p, &p.ops[0], 1);
 	(void)say("intent of 100,000 routes", at);
 	state_outcome(s, true);
 	assert_true(state_wants_compaction(s));
@@ -1183,7 +1219,7 @@ static void test_many_intents(void **state)
 	assert_int_equal(p.n, N_MANY);
 	assert_int_equal(state_compact(s, &none), 0);
 	for (size_t i = p.n; i-- > 0;) {
-		state_intent(s, &p, &p.ops[i]);
+		state_intent(s, &p, &p.ops[i], 1);
 		state_outcome(s, true);
 	}
 	at = say("100,000 intents of one route", at);
@@ -1202,6 +1238,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_vm_is_part_of_the_identity, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_vm_becomes_known_in_flight, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_writes_itself_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_of_ops_that_went_together_those_that_are_done_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unresolved_intent_is_undone_by_the_next, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_maybe_outlives_kills_and_compactions, setup,
