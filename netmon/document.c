@@ -10,7 +10,6 @@
  */
 #include "netmon/document.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -19,11 +18,11 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "base/ip.h"
 #include "base/text.h"
 
 #define DOCUMENT_KEY_MAX 16 /* "name_hex" and kin */
 /* "ffff:....:255.255.255.255/128" */
-#define DOCUMENT_PREFIX_BYTES (MODEL_IP_TEXT_BYTES + 4)
 
 /* ---- writing ---- */
 
@@ -82,12 +81,9 @@ static void write_ip(struct json_writer *j, const char *key, uint8_t family,
 static void write_prefix(struct json_writer *j, const char *key, uint8_t family,
 			 const uint8_t bytes[16], uint8_t prefixlen)
 {
-	char text[DOCUMENT_PREFIX_BYTES];
-	size_t used;
+	char text[IP_PREFIX_TEXT_BYTES];
 
-	model_format_ip(family, bytes, text);
-	used = strlen(text);
-	(void)snprintf(text + used, sizeof(text) - used, "/%u", prefixlen);
+	ip_format_prefix(family, bytes, prefixlen, text);
 	json_writer_string(j, key, text);
 }
 
@@ -382,45 +378,23 @@ static void take_name(struct members *m, const char *key, const char *hex_key,
 		mark_wrong(m, key);
 }
 
-static bool parse_mac(const char *text, uint8_t ret[MODEL_MAC_BYTES])
-{
-	if (strlen(text) != MODEL_MAC_TEXT_BYTES - 1)
-		return false;
-	for (size_t i = 0; i < MODEL_MAC_BYTES; i++) {
-		int byte = hex_byte(text + 3 * i);
-		char end = i + 1 < MODEL_MAC_BYTES ? ':' : '\0';
-
-		if (byte < 0 || text[3 * i + 2] != end)
-			return false;
-		ret[i] = (uint8_t)byte;
-	}
-	return true;
-}
-
 static void take_mac(struct members *m, uint8_t *ret_bytes, uint8_t ret[MODEL_MAC_BYTES])
 {
 	const char *text = take_text(m, "mac", REQUIRED);
 
 	if (!text || *text == '\0')
 		return;
-	if (parse_mac(text, ret))
+	if (ip_parse_mac(text, ret))
 		*ret_bytes = MODEL_MAC_BYTES;
 	else
 		mark_wrong(m, "mac");
-}
-
-/* The family shows: only IPv6 has a colon. */
-static bool parse_ip(const char *text, uint8_t *ret_family, uint8_t ret[16])
-{
-	*ret_family = strchr(text, ':') ? AF_INET6 : AF_INET;
-	return inet_pton(*ret_family, text, ret) == 1;
 }
 
 static void take_ip(struct members *m, const char *key, uint8_t *ret_family, uint8_t ret[16])
 {
 	const char *text = take_text(m, key, REQUIRED);
 
-	if (text && !parse_ip(text, ret_family, ret))
+	if (text && !ip_parse(text, ret_family, ret))
 		mark_wrong(m, key);
 }
 
@@ -428,49 +402,11 @@ static void take_ip(struct members *m, const char *key, uint8_t *ret_family, uin
 static bool take_ip_of(struct members *m, const char *key, uint8_t family, uint8_t ret[16])
 {
 	const char *text = take_text(m, key, OPTIONAL);
+	uint8_t its_family;
 
-	if (text && inet_pton(family, text, ret) != 1)
+	if (text && (!ip_parse(text, &its_family, ret) || its_family != family))
 		mark_wrong(m, key);
 	return text;
-}
-
-/*
- * 1 to 3 digits without a leading zero: what we write, and cheaper than a general parser 100,000
- * times over
- */
-static bool parse_prefixlen(const char *s, uint8_t family, uint8_t *ret)
-{
-	unsigned value = 0;
-
-	if (*s == '\0' || strlen(s) > 3 || (s[0] == '0' && s[1] != '\0'))
-		return false;
-	for (; *s != '\0'; s++) {
-		if (*s < '0' || *s > '9')
-			return false;
-		value = value * 10 + (unsigned)(*s - '0');
-	}
-	if (value > (family == AF_INET6 ? 128 : 32))
-		return false;
-	*ret = (uint8_t)value;
-	return true;
-}
-
-static bool parse_prefix(const char *text, uint8_t *ret_family, uint8_t ret[16],
-			 uint8_t *ret_prefixlen)
-{
-	const char *slash = strchr(text, '/');
-	char ip[MODEL_IP_TEXT_BYTES];
-	size_t size;
-
-	if (!slash)
-		return false;
-	size = (size_t)(slash - text);
-	if (size >= sizeof(ip))
-		return false;
-	memcpy(ip, text, size);
-	ip[size] = '\0';
-	return parse_ip(ip, ret_family, ret) &&
-	       parse_prefixlen(slash + 1, *ret_family, ret_prefixlen);
 }
 
 static void take_prefix(struct members *m, const char *key, uint8_t *ret_family, uint8_t ret[16],
@@ -478,7 +414,7 @@ static void take_prefix(struct members *m, const char *key, uint8_t *ret_family,
 {
 	const char *text = take_text(m, key, REQUIRED);
 
-	if (text && !parse_prefix(text, ret_family, ret, ret_prefixlen))
+	if (text && (!strchr(text, '/') || !ip_parse_prefix(text, ret_family, ret, ret_prefixlen)))
 		mark_wrong(m, key);
 }
 

@@ -28,6 +28,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/ip.h"
+
 _Static_assert(MODEL_NAME_BYTES == IFNAMSIZ, "names of the model are the kernel's");
 
 /* The highest attribute that we look at decides how long the index is. */
@@ -115,11 +117,6 @@ static uint8_t ip_bytes(uint8_t family)
 	return family == AF_INET ? 4 : 16;
 }
 
-static uint8_t ip_bits(uint8_t family)
-{
-	return (uint8_t)(ip_bytes(family) * 8);
-}
-
 /* @to is zero before; the bytes behind an IPv4 address stay so. */
 static int copy_ip(uint8_t to[16], const struct nlattr *a, uint8_t family)
 {
@@ -127,15 +124,6 @@ static int copy_ip(uint8_t to[16], const struct nlattr *a, uint8_t family)
 		return -EBADMSG;
 	memcpy(to, nla_data(a), ip_bytes(family));
 	return 0;
-}
-
-static void clear_host_bits(uint8_t ip[16], unsigned prefixlen)
-{
-	unsigned whole = prefixlen / 8;
-
-	if (prefixlen % 8)
-		ip[whole++] &= (uint8_t)(0xff00U >> (prefixlen % 8));
-	memset(ip + whole, 0, 16 - whole);
 }
 
 /* The length of the MAC, 0 when there is none or it is of another length (InfiniBand has 20). */
@@ -360,7 +348,7 @@ static int parse_route_ips(const struct rtmsg *rtm, struct nlattr *const tb[], s
 		return -EBADMSG;
 	if (tb[RTA_PREFSRC] && copy_ip(r->source, tb[RTA_PREFSRC], family) < 0)
 		return -EBADMSG;
-	clear_host_bits(r->dst, rtm->rtm_dst_len);
+	ip_mask(r->dst, rtm->rtm_dst_len);
 	return 0;
 }
 

@@ -4,16 +4,16 @@
  */
 #include "netmon/model.h"
 
-#include <arpa/inet.h>
 #include <linux/if.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/ip.h"
 #include "base/text.h"
 
 _Static_assert(MODEL_NAME_BYTES == IFNAMSIZ, "names are the kernel's");
-_Static_assert(MODEL_IP_TEXT_BYTES == INET6_ADDRSTRLEN, "inet_ntop fills it");
+_Static_assert(MODEL_IP_TEXT_BYTES == IP_TEXT_BYTES, "ip_format() fills it");
+_Static_assert(MODEL_MAC_TEXT_BYTES == IP_MAC_TEXT_BYTES, "ip_format_mac() fills it");
 
 static const char *const kind_names[] = {
 	[MODEL_LINK] = "link",	     [MODEL_ADDR] = "address",	[MODEL_ROUTE] = "route",
@@ -242,7 +242,8 @@ uint64_t model_hash(enum model_kind kind, const void *value, uint64_t seed)
 
 void model_format_ip(uint8_t family, const uint8_t bytes[16], char ret[MODEL_IP_TEXT_BYTES])
 {
-	if (!inet_ntop(family, bytes, ret, MODEL_IP_TEXT_BYTES))
+	ip_format(family, bytes, ret);
+	if (ret[0] == '\0')
 		memcpy(ret, "?", 2);
 }
 
@@ -251,8 +252,7 @@ void model_format_mac(uint8_t mac_bytes, const uint8_t mac[MODEL_MAC_BYTES],
 {
 	ret[0] = '\0';
 	if (mac_bytes == MODEL_MAC_BYTES)
-		(void)snprintf(ret, MODEL_MAC_TEXT_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0],
-			       mac[1], mac[2], mac[3], mac[4], mac[5]);
+		ip_format_mac(mac, ret);
 }
 
 static void describe_link(const struct link *l, struct text *to)

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "base/ip.h"
 
 static const char *const policy_names[] = {
 	[WITHDRAW_BOUNCE] = "bounce",
@@ -65,24 +66,15 @@ static int note(struct withdrawal *w, enum model_kind kind, const void *value, u
 
 /* ---- what covers a destination ---- */
 
-static void mask(uint8_t bytes[16], unsigned prefixlen)
-{
-	for (unsigned i = 0; i < 16; i++) {
-		unsigned bits = prefixlen > 8 * i ? prefixlen - 8 * i : 0;
-
-		bytes[i] &= (uint8_t)(bits >= 8 ? 0xff : 0xff00 >> bits);
-	}
-}
-
-/* Is @dst in the network of @bits around @of? */
-static bool is_inside(const uint8_t dst[16], const uint8_t of[16], unsigned prefixlen)
+/* Is @dst in the network around @of? */
+static bool is_inside(const uint8_t dst[16], const uint8_t of[16], uint8_t prefixlen)
 {
 	uint8_t a[16], b[16];
 
 	memcpy(a, dst, sizeof(a));
 	memcpy(b, of, sizeof(b));
-	mask(a, prefixlen);
-	mask(b, prefixlen);
+	ip_mask(a, prefixlen);
+	ip_mask(b, prefixlen);
 	return memcmp(a, b, sizeof(a)) == 0;
 }
 
@@ -96,8 +88,8 @@ static const struct route *find_route(const struct withdrawal *w, const struct r
 		if (!w->has_length[r->is_inet6][length])
 			continue;
 		memcpy(key.dst, r->dst, sizeof(key.dst));
-		mask(key.dst, length);
 		key.prefixlen = (uint8_t)length;
+		ip_mask(key.dst, key.prefixlen);
 		found = table_find(snapshot_routes(w->wanted), &key);
 		if (found)
 			return found;
