@@ -86,7 +86,7 @@ static void buffer_rest(struct buffer *b)
 
 static void buffer_compact(struct buffer *b)
 {
-	if (b->begin == 0)
+	if (b->begin == 0) /* also: no memory yet */
 		return;
 	memmove(b->data, b->data + b->begin, buffer_used(b));
 	b->end -= b->begin;
@@ -384,10 +384,11 @@ static uint32_t read_u32(const uint8_t *at)
 
 static bool peek_header(const struct ttrpc *t, struct header *ret)
 {
-	const uint8_t *at = t->in.data + t->in.begin;
+	const uint8_t *at;
 
 	if (buffer_used(&t->in) < TTRPC_HEADER_BYTES)
 		return false;
+	at = t->in.data + t->in.begin;
 	*ret = (struct header){
 		.size = read_u32(at),
 		.stream = read_u32(at + 4),
