@@ -8,6 +8,7 @@
  */
 #include "agent-proto/agent.h"
 
+#include <agent.pb-c.h>
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -16,7 +17,6 @@
 #include <sys/socket.h>
 
 #include "agent-proto/bounded.h"
-#include "agent.pb-c.h"
 #include "base/error.h"
 #include "base/ip.h"
 

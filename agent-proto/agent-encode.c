@@ -8,6 +8,7 @@
  */
 #include "agent-proto/agent.h"
 
+#include <agent.pb-c.h>
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent.pb-c.h"
 #include "base/error.h"
 #include "base/ip.h"
 #include "base/text.h"
