@@ -94,7 +94,7 @@ static int agent_decode_extent(struct ttrpc_bytes *rest, unsigned type, uint64_t
 /* Return: 1: *ret; 0: that was all; -EBADMSG. */
 static int agent_decode_next(struct ttrpc_bytes *rest, struct agent_decode_field *ret)
 {
-	uint64_t key, size;
+	uint64_t key = 0, size = 0;
 	int r;
 
 	if (rest->size == 0)
@@ -116,7 +116,7 @@ static int agent_decode_next(struct ttrpc_bytes *rest, struct agent_decode_field
 /* Adds up how often a message has @number. Return: 0, -EBADMSG, -EMSGSIZE: over @max. */
 static int agent_decode_count(struct ttrpc_bytes message, uint64_t number, size_t max, size_t *n)
 {
-	struct agent_decode_field field;
+	struct agent_decode_field field = { 0 };
 	int r;
 
 	while ((r = agent_decode_next(&message, &field)) > 0) {
@@ -383,7 +383,7 @@ struct agent_decode_walk {
 static int agent_decode_walk_part(struct agent_decode_walk *w, struct agent_decode_part part,
 				  struct ttrpc_bytes bytes)
 {
-	struct agent_decode_field field;
+	struct agent_decode_field field = { 0 };
 	int r;
 
 	if (!part.is_list)
@@ -417,7 +417,7 @@ static int agent_decode_walk_field(struct agent_decode_walk *w, const struct age
 static int agent_decode_walk(struct agent_decode_walk *w, const struct agent_decode_shape *s,
 			     struct ttrpc_bytes message)
 {
-	struct agent_decode_field field;
+	struct agent_decode_field field = { 0 };
 	size_t found = 0;
 	int r;
 
@@ -564,7 +564,7 @@ int agent_decode_version(struct ttrpc_bytes payload, char ret[AGENT_WORD_BYTES])
 /* A guest's features are counted on the wire, before one of them takes memory. */
 static int agent_decode_count_features(struct ttrpc_bytes message)
 {
-	struct agent_decode_field field;
+	struct agent_decode_field field = { 0 };
 	size_t n = 0;
 	int r;
 

@@ -179,10 +179,12 @@ static void agent_encode_prefix(struct text *to, unsigned field, const struct ag
 static void agent_encode_interface_to(struct text *to, unsigned field,
 				      const struct agent_interface *i)
 {
-	Grpc__Interface head = GRPC__INTERFACE__INIT, tail = GRPC__INTERFACE__INIT;
+	Grpc__Interface head, tail;
 	char mac[IP_MAC_TEXT_BYTES] = "";
 	size_t begin = agent_encode_begin(to, field);
 
+	grpc__interface__init(&head);
+	grpc__interface__init(&tail);
 	head.device = agent_encode_string(i->device);
 	head.name = agent_encode_string(i->name);
 	agent_encode_message(to, AGENT_ENCODE_BARE, &head.base);
@@ -243,9 +245,10 @@ static uint32_t agent_encode_flags(const struct agent_route *route)
 static void agent_encode_route_to(struct text *to, const struct agent_route *route,
 				  enum agent_source source)
 {
-	Grpc__Route m = GRPC__ROUTE__INIT;
+	Grpc__Route m;
 	char dest[IP_PREFIX_TEXT_BYTES], from[IP_PREFIX_TEXT_BYTES], gateway[IP_TEXT_BYTES];
 
+	grpc__route__init(&m);
 	agent_encode_dest(&route->dest, dest);
 	ip_format(route->gateway.family, route->gateway.bytes, gateway);
 	agent_encode_source(&route->source, source, from);
@@ -283,10 +286,11 @@ int agent_encode_routes(enum agent_verb verb, const struct agent_route *routes, 
 
 static void agent_encode_neighbor_to(struct text *to, const struct agent_neighbor *neighbor)
 {
-	Grpc__ARPNeighbor m = GRPC__ARPNEIGHBOR__INIT;
+	Grpc__ARPNeighbor m;
 	struct agent_encode_ip ip;
 	char mac[IP_MAC_TEXT_BYTES];
 
+	grpc__arpneighbor__init(&m);
 	agent_encode_ip(&neighbor->ip, &ip);
 	ip_format_mac(neighbor->mac, mac);
 	m.toipaddress = &ip.message;
@@ -320,24 +324,27 @@ int agent_encode_neighbors(enum agent_verb verb, const struct agent_neighbor *ne
 
 int agent_encode_iptables_request(bool is_ipv6, struct ttrpc_bytes *ret)
 {
-	Grpc__GetIPTablesRequest m = GRPC__GET_IPTABLES_REQUEST__INIT;
+	Grpc__GetIPTablesRequest m;
 
+	grpc__get_iptables_request__init(&m);
 	m.is_ipv6 = is_ipv6;
 	return err_pass(agent_encode_whole(&m.base, ret));
 }
 
 int agent_encode_check_answer(struct ttrpc_bytes *ret)
 {
-	Grpc__HealthCheckResponse m = GRPC__HEALTH_CHECK_RESPONSE__INIT;
+	Grpc__HealthCheckResponse m;
 
+	grpc__health_check_response__init(&m);
 	m.status = GRPC__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
 	return err_pass(agent_encode_whole(&m.base, ret));
 }
 
 int agent_encode_version_answer(const char *agent_version, struct ttrpc_bytes *ret)
 {
-	Grpc__VersionCheckResponse m = GRPC__VERSION_CHECK_RESPONSE__INIT;
+	Grpc__VersionCheckResponse m;
 
+	grpc__version_check_response__init(&m);
 	m.grpc_version = agent_encode_string(AGENT_ENCODE_GRPC);
 	m.agent_version = agent_encode_string(agent_version);
 	return err_pass(agent_encode_whole(&m.base, ret));
@@ -345,10 +352,12 @@ int agent_encode_version_answer(const char *agent_version, struct ttrpc_bytes *r
 
 int agent_encode_details_answer(const struct agent_details *d, struct ttrpc_bytes *ret)
 {
-	Grpc__GuestDetailsResponse m = GRPC__GUEST_DETAILS_RESPONSE__INIT;
-	Grpc__AgentDetails details = GRPC__AGENT_DETAILS__INIT;
+	Grpc__GuestDetailsResponse m;
+	Grpc__AgentDetails details;
 	char *features[AGENT_FEATURES_MAX];
 
+	grpc__guest_details_response__init(&m);
+	grpc__agent_details__init(&details);
 	for (size_t i = 0; i < d->n_features; i++)
 		features[i] = agent_encode_string(d->features[i]);
 	details.version = agent_encode_string(d->version);

@@ -16,33 +16,32 @@
 #define URL_PATH_MAX (URL_TEXT_MAX - 32)
 #define URL_ANY_CID  UINT32_MAX /* VMADDR_CID_ANY */
 
-static const struct {
-	const char *scheme;
+static const struct url_scheme {
+	const char *prefix;
 	enum url_kind kind;
+	const char *wanted;
 } url_schemes[] = {
-	{ "vsock://", URL_VSOCK }, { "hvsock://", URL_HVSOCK }, { "unix://", URL_UNIX },
-	{ "remote://", URL_UNIX }, { "pipe://", URL_PIPE },	{ "", URL_UNIX },
+	{ "vsock://", URL_VSOCK, "vsock://CID:PORT" },
+	{ "hvsock://", URL_HVSOCK, "hvsock:///PATH:PORT" },
+	{ "unix://", URL_UNIX, "unix:///PATH" },
+	{ "remote://", URL_UNIX, "remote:///PATH" },
+	{ "pipe://", URL_PIPE, "pipe:///PATH" },
+	{ "/", URL_UNIX, "/PATH" },
 };
 
-static const char *const url_wanted[_URL_KIND_MAX] = {
-	[URL_VSOCK] = "vsock://CID:PORT",
-	[URL_HVSOCK] = "hvsock:///PATH:PORT",
-	[URL_UNIX] = "unix:///PATH",
-	[URL_PIPE] = "pipe:///PATH",
-};
-
-/* Return: what follows the scheme; NULL: none of ours. */
-static const char *url_take_scheme(const char *text, enum url_kind *ret)
+/* Return: NULL: none of ours. */
+static const struct url_scheme *url_find_scheme(const char *text)
 {
-	for (size_t i = 0; i < sizeof(url_schemes) / sizeof(url_schemes[0]); i++) {
-		size_t size = strlen(url_schemes[i].scheme);
-
-		if (strncmp(text, url_schemes[i].scheme, size) != 0)
-			continue;
-		*ret = url_schemes[i].kind;
-		return size > 0 || *text == '/' ? text + size : NULL;
-	}
+	for (size_t i = 0; i < sizeof(url_schemes) / sizeof(url_schemes[0]); i++)
+		if (strncmp(text, url_schemes[i].prefix, strlen(url_schemes[i].prefix)) == 0)
+			return &url_schemes[i];
 	return NULL;
+}
+
+/* A path alone is its own scheme. */
+static const char *url_after_scheme(const char *text, const struct url_scheme *scheme)
+{
+	return *text == '/' ? text : text + strlen(scheme->prefix);
 }
 
 /* A number that is taken out of a longer text, or "" where it would not fit. */
@@ -111,17 +110,17 @@ static bool url_take(const char *rest, struct url *u)
 
 int url_parse(const char *text, struct url *ret)
 {
+	const struct url_scheme *scheme = text ? url_find_scheme(text) : NULL;
 	struct url u = { 0 };
-	const char *rest = text ? url_take_scheme(text, &u.kind) : NULL;
 
-	if (!rest)
+	if (!scheme)
 		return err_raise(-EINVAL,
 				 "'%.64s' is not vsock://CID:PORT, hvsock:///PATH:PORT, "
 				 "unix:///PATH, remote:///PATH, pipe:///PATH or /PATH",
 				 text ? text : "");
-	if (!url_take(rest, &u))
-		return err_raise(-EINVAL, "'%.256s' is not of the form %s", text,
-				 url_wanted[u.kind]);
+	u.kind = scheme->kind;
+	if (!url_take(url_after_scheme(text, scheme), &u))
+		return err_raise(-EINVAL, "'%.256s' is not of the form %s", text, scheme->wanted);
 	*ret = u;
 	return 0;
 }

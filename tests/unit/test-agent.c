@@ -257,9 +257,10 @@ static void test_an_empty_list_is_there(void **state)
 
 static void decode_interfaces(Grpc__Interface **interfaces, size_t n, struct agent_network *ret)
 {
-	Grpc__Interfaces list = GRPC__INTERFACES__INIT;
+	Grpc__Interfaces list;
 	struct ttrpc_bytes b;
 
+	grpc__interfaces__init(&list);
 	list.interfaces = interfaces;
 	list.n_interfaces = n;
 	b = pack(&list.base);
@@ -270,13 +271,18 @@ static void decode_interfaces(Grpc__Interface **interfaces, size_t n, struct age
 /* Source: kata-agent.md 4.4: family swapped, MAC in upper case, device empty. */
 static void test_interfaces_of_a_kata_list(void **state)
 {
-	Grpc__IPAddress v4 = GRPC__IPADDRESS__INIT, v6 = GRPC__IPADDRESS__INIT;
-	Grpc__IPAddress no_mask = GRPC__IPADDRESS__INIT;
+	Grpc__IPAddress v4, v6;
+	Grpc__IPAddress no_mask;
 	Grpc__IPAddress *ips[] = { &v4, &no_mask, &v6 };
-	Grpc__Interface lo = GRPC__INTERFACE__INIT, eth = GRPC__INTERFACE__INIT;
+	Grpc__Interface lo, eth;
 	Grpc__Interface *both[] = { &lo, &eth };
 	CLEANUP(agent_network_done) struct agent_network n = { 0 };
 
+	grpc__ipaddress__init(&v4);
+	grpc__ipaddress__init(&v6);
+	grpc__ipaddress__init(&no_mask);
+	grpc__interface__init(&lo);
+	grpc__interface__init(&eth);
 	(void)state;
 	v4 = (Grpc__IPAddress){ v4.base, GRPC__IPFAMILY__v6, plain("10.0.0.2"), plain("24") };
 	v6 = (Grpc__IPAddress){ v6.base, GRPC__IPFAMILY__v4, plain("2001:db8::2"), plain("64") };
@@ -349,11 +355,13 @@ static const struct route_case {
 
 static void decode_route_case(const struct route_case *c, struct agent_network *ret)
 {
-	Grpc__Route m = GRPC__ROUTE__INIT;
+	Grpc__Route m;
 	Grpc__Route *one = &m;
-	Grpc__Routes list = GRPC__ROUTES__INIT;
+	Grpc__Routes list;
 	struct ttrpc_bytes b;
 
+	grpc__route__init(&m);
+	grpc__routes__init(&list);
 	m.dest = plain(c->dest);
 	m.gateway = plain(c->gateway);
 	m.device = plain(c->device);
@@ -501,11 +509,13 @@ static void test_details_and_version_come_back(void **state)
 static void test_words_of_details_are_bounded(void **state)
 {
 	char long_word[AGENT_WORD_BYTES + 1] = "", *features[AGENT_FEATURES_MAX + 1];
-	Grpc__GuestDetailsResponse m = GRPC__GUEST_DETAILS_RESPONSE__INIT;
-	Grpc__AgentDetails details = GRPC__AGENT_DETAILS__INIT;
+	Grpc__GuestDetailsResponse m;
+	Grpc__AgentDetails details;
 	struct agent_details d = { .n_features = 42 };
 	static const size_t numbers[] = { AGENT_FEATURES_MAX + 1, AGENT_FEATURES_MAX };
 
+	grpc__guest_details_response__init(&m);
+	grpc__agent_details__init(&details);
 	(void)state;
 	memset(long_word, 'x', AGENT_WORD_BYTES);
 	for (size_t i = 0; i < COUNT(features); i++)

@@ -91,7 +91,7 @@ static void test_bad_urls_are_refused_with_what_is_wanted(void **state)
 		{ "unix:///run/", "unix:///PATH" },
 		{ "unix:///run/a\n", "unix:///PATH" },
 		{ "unix:///run/\x7f", "unix:///PATH" },
-		{ "remote://", "unix:///PATH" },
+		{ "remote://", "remote:///PATH" },
 		{ "pipe://dev/vport", "pipe:///PATH" },
 		{ "pipe:///dev/\x1b[2J", "pipe:///PATH" },
 	};
