@@ -738,41 +738,71 @@ static size_t count_done(const struct reconcile *r, const struct sink_outcome *o
 	return outcome->n_done < r->in_flight ? outcome->n_done : r->in_flight - 1;
 }
 
-/* The journal keeps what may be there: it can be taken back then. */
+/*
+ * How many of those that are not done may be done all the same: all when nobody knows, and all but
+ * the one to blame when others came behind it in the same call.
+ */
+static size_t count_unknown(const struct reconcile *r, const struct op *op, size_t n_left,
+			    const struct sink_outcome *outcome)
+{
+	if (n_left == 0 || op_group(&r->plan, op) == op_object(&r->plan, op))
+		return 0;
+	if (outcome->is_unknown)
+		return n_left;
+	return outcome->is_of_all ? 0 : n_left - 1;
+}
+
+/* What may be done is kept in the journal where it was to be put: it can be taken back then. */
 static void journal_outcome(const struct reconcile *r, const struct op *op, size_t n, size_t n_done,
-			    bool is_unknown)
+			    size_t n_unknown)
 {
 	const struct reconcile_journal *journal = &r->config.journal;
 
 	if (journal->outcome)
 		journal->outcome(journal->userdata, &r->plan, op, n,
-				 is_unknown && doubt_is_put(op->verb) ? n : n_done);
+				 doubt_is_put(op->verb) ? n_done + n_unknown : n_done);
+}
+
+/* Behind those that may be done: they count from cursor on. */
+static void move_back(struct op *op, size_t n_unknown)
+{
+	struct op failed = op[0];
+
+	memmove(op, op + 1, n_unknown * sizeof(*op));
+	op[n_unknown] = failed;
+}
+
+static void on_some_failed(struct reconcile *r, struct op *op, size_t n_unknown,
+			   const struct sink_outcome *outcome)
+{
+	r->n_unknown = n_unknown;
+	audit_outcome(r, op, outcome->result, outcome->duration_usec, outcome->reason);
+	on_failure(r, op, outcome);
 }
 
 static void on_done(void *userdata, const struct sink_outcome *outcome)
 {
 	struct reconcile *r = userdata;
-	const struct op *op = &r->plan.ops[r->cursor];
-	size_t n = r->in_flight, n_done;
+	struct op *op = &r->plan.ops[r->cursor];
+	size_t n = r->in_flight, n_done, n_unknown;
 
 	if (n == 0)
 		return;
 	n_done = count_done(r, outcome);
+	n_unknown = count_unknown(r, op, n - n_done, outcome);
 	r->in_flight = 0;
-	journal_outcome(r, op, n, n_done, outcome->is_unknown);
+	if (n_done + n_unknown < n)
+		move_back(&op[n_done], n_unknown);
+	journal_outcome(r, op, n, n_done, n_unknown);
 	if (n_done > 0) {
 		audit_done(r, op, n_done, outcome);
 		backoff_clear(&r->backoff, op_group(&r->plan, op));
 	}
 	for (size_t i = 0; i < n_done; i++)
 		on_success(r, &op[i]);
-	if (n_done < n) {
-		if (outcome->is_unknown && op_group(&r->plan, op) != op_object(&r->plan, op))
-			r->n_unknown = n - n_done;
-		audit_outcome(r, &op[n_done], outcome->result, outcome->duration_usec,
-			      outcome->reason);
-		on_failure(r, &op[n_done], outcome);
-	}
+	if (n_done < n)
+		on_some_failed(r, &op[n_done + n_unknown < n ? n_done + n_unknown : n_done],
+			       n_unknown, outcome);
 	if (r->config.wake)
 		r->config.wake(r->config.userdata);
 }

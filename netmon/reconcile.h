@@ -96,7 +96,7 @@ struct reconcile {
 	unsigned denied_said; /* 1U << enum model_kind: audited, see sink_caps.denied */
 	struct doubt doubt;
 	size_t in_flight; /* ops, from cursor on */
-	size_t n_unknown; /* routes or neighbours from cursor on: nobody knows how it ended */
+	size_t n_unknown; /* routes or neighbours from cursor on that may be done or not */
 	uint64_t begun_usec;
 	uint64_t planned_generation;
 	uint64_t generation; /* of the newest truth */

@@ -338,6 +338,10 @@ static void end_op(void)
 	while (n_done < h.call.n && !chance(4) && !is_refused(&h.call.op[n_done]) &&
 	       carry_out(h.call.plan, &h.call.op[n_done]))
 		n_done++;
+	/* Some go on behind the one that fails. */
+	for (size_t i = n_done + 1; i < h.call.n; i++)
+		if (chance(50))
+			(void)carry_out(h.call.plan, &h.call.op[i]);
 	if (n_done < h.call.n && is_refused(&h.call.op[n_done])) {
 		struct sink_outcome outcome = h.refuse;
 
