@@ -59,6 +59,8 @@ static const struct sink_cli_verdict {
 	{ "does not support Hot attach", SINK_REFUSED },
 	{ "invalid MAC address", SINK_REFUSED },
 	{ "Could not set TAP MTU", SINK_REFUSED },
+	/* The guest's policy, in the words of netmonctl's kata-network. */
+	{ "code = PermissionDenied", SINK_REFUSED },
 	/* Not now: the sandbox is on its way up, or down. */
 	{ "is not running", SINK_RETRY },
 	{ "does not exist", SINK_RETRY },

@@ -367,6 +367,7 @@ static void test_verdicts(void **state)
 		{ "BridgedMacvlanEndpoint does not support Hot attach", SINK_REFUSED },
 		{ "invalid MAC address", SINK_REFUSED },
 		{ "Could not set TAP MTU 0: invalid argument", SINK_REFUSED },
+		{ "rpc error: code = PermissionDenied desc = policy", SINK_REFUSED },
 		{ "container x is not running", SINK_RETRY },
 		{ "Container ID (x) does not exist", SINK_RETRY },
 		{ "Failed to add qdisc for network index 4 : file exists", SINK_RETRY },
