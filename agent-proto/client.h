@@ -3,8 +3,11 @@
  * A ttrpc client on sd-event: one connection that comes back by itself.
  *
  * connect -> handshake (hvsock's line, a pipe's resync) under one deadline -> calls -> lost -> after
- * a backoff again. Never a busy loop; no wake-up while connected and idle. All callbacks come from
- * the event loop, never from within a call of this file.
+ * a backoff again. Never a busy loop; no wake-up while connected and idle. The backoff begins anew
+ * only after a connection that lasted CLIENT_BACKOFF_MAX_USEC: a peer that accepts and hangs up is
+ * asked as seldom as one that is not there. All callbacks come from the event loop, never from
+ * within a call of this file; whatever is called in them, client_free() too, what they were told
+ * stays valid until they return.
  */
 #pragma once
 
@@ -57,7 +60,10 @@ DEFINE_CLEANUP(struct client, client_free)
 
 /* First attempt: at once. Also: try again now, instead of when the backoff ends. */
 int client_connect(struct client *c);
-/* Drops the connection and begins anew: the peer broke a promise. disconnected() follows. */
+/*
+ * Drops the connection, or the attempt, and begins anew: the peer broke a promise. disconnected()
+ * follows, unless there is nothing to drop.
+ */
 void client_reset(struct client *c, const char *why);
 bool client_is_connected(const struct client *c);
 

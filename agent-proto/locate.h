@@ -49,3 +49,9 @@ DEFINE_CLEANUP(struct locate, locate_free)
 enum { _LOCATE_WHOLE = 0, LOCATE_MORE = 1 };
 int locate_parse_http(char *data, size_t size, bool has_ended, int *ret_status, char **ret_body,
 		      size_t *ret_size);
+
+/*
+ * AgentState.URL of a persist.json. @json: NUL-terminated after @size bytes. Pure, for the fuzzer.
+ * Return: 0; -EBADMSG: there is none; -EINVAL: it is no URL.
+ */
+int locate_parse_state(const char *json, size_t size, struct url *ret);

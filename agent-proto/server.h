@@ -22,7 +22,7 @@ struct server_request {
 	struct server_connection *connection;
 	uint32_t stream;
 	const char *service, *method; /* as struct ttrpc_event */
-	struct ttrpc_bytes payload;   /* borrowed for the call */
+	struct ttrpc_bytes payload;   /* borrowed until it is answered, or the call returns */
 	uint64_t timeout_nsec;
 };
 
@@ -35,12 +35,17 @@ struct server_config {
 };
 
 int server_new(struct server **ret, sd_event *event, const struct server_config *config);
-struct server *server_free(struct server *s); /* closes all; returns NULL */
+/* Closes all, without a callback; not from within one. Returns NULL. */
+struct server *server_free(struct server *s);
 DEFINE_CLEANUP(struct server, server_free)
 
-/* Return: as ttrpc_answer() and ttrpc_fail(). */
+/*
+ * Return: as ttrpc_answer() and ttrpc_fail(), 0 after server_close(); -ENOBUFS: the peer does not
+ * read its answers. A failure other than -EMSGSIZE costs the connection.
+ */
 int server_answer(struct server_connection *c, uint32_t stream, struct ttrpc_bytes payload);
 int server_fail(struct server_connection *c, uint32_t stream, enum ttrpc_code code,
 		const char *message);
-void server_close(struct server_connection *c); /* from outside of its own request() */
+/* closed() follows, from the event loop; until then @c may be answered on, to no effect. */
+void server_close(struct server_connection *c);
 size_t server_connections(const struct server *s);

@@ -66,7 +66,10 @@ enum ttrpc_event_type {
 	TTRPC_REQUEST,	/* server: answer it with ttrpc_answer() or ttrpc_fail() */
 };
 
-/* All pointers are into the connection, valid until the next call with it. */
+/*
+ * All pointers are into the connection, valid until the next call with it other than ttrpc_call()
+ * and ttrpc_forget().
+ */
 struct ttrpc_event {
 	enum ttrpc_event_type type;
 	uint32_t stream;
