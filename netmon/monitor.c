@@ -627,6 +627,7 @@ static int open_reconcile(struct monitor *m)
 			.caps = m->kind->ops->caps,
 		},
 		.settle_usec = o->settle_msec * CLOCK_USEC_PER_MSEC,
+		.withdraw = o->withdraw,
 		.journal = {
 			.intent = journal_intent,
 			.outcome = journal_outcome,

@@ -18,6 +18,7 @@
 #include "netmon/monitor.h"
 #include "netmon/once.h"
 #include "netmon/options.h"
+#include "netmon/sink-agent.h"
 #include "netmon/sink-cli.h"
 #include "netmon/sink-record.h"
 
@@ -38,6 +39,19 @@ static int make_cli(struct sink **ret, sd_event *event, const struct options *o,
 	return sink_cli_new(ret, event, &config);
 }
 
+static int make_agent(struct sink **ret, sd_event *event, const struct options *o, int dirfd,
+		      const char *dir_path)
+{
+	struct sink_agent_config config = {
+		.url = o->agent,
+		.sandbox_id = o->sandbox_id,
+		.timeout_usec = o->runtime_timeout_sec * CLOCK_USEC_PER_SEC,
+	};
+
+	(void)dirfd, (void)dir_path;
+	return sink_agent_new(ret, event, &config);
+}
+
 static int make_record(struct sink **ret, sd_event *event, const struct options *o, int dirfd,
 		       const char *dir_path)
 {
@@ -53,6 +67,7 @@ static int make_record(struct sink **ret, sd_event *event, const struct options 
 
 static const struct monitor_sink sinks[] = {
 	{ &sink_cli_ops, make_cli },
+	{ &sink_agent_ops, make_agent },
 	{ &sink_record_ops, make_record },
 };
 

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "agent-proto/url.h"
 
 #include <limits.h>
 #include <string.h>
@@ -34,12 +35,14 @@
 
 enum options_sink {
 	OPTIONS_SINK_CLI,
+	OPTIONS_SINK_AGENT,
 	OPTIONS_SINK_RECORD,
 	_OPTIONS_SINK_MAX,
 };
 
 static const char *const options_sinks[] = {
 	[OPTIONS_SINK_CLI] = "cli",
+	[OPTIONS_SINK_AGENT] = "agent",
 	[OPTIONS_SINK_RECORD] = "record",
 };
 _Static_assert(sizeof(options_sinks) / sizeof(options_sinks[0]) == _OPTIONS_SINK_MAX,
@@ -203,6 +206,24 @@ static bool options_read_dialect(const struct options_flag *f, const char *value
 	return dialect_from_string(value, field) >= 0;
 }
 
+/* "auto" is no URL: NULL */
+static bool options_read_agent(const struct options_flag *f, const char *value, void *field)
+{
+	struct url url;
+
+	(void)f;
+	if (strcmp(value, "auto") == 0)
+		return true;
+	*(const char **)field = value;
+	return url_parse(value, &url) >= 0;
+}
+
+static bool options_read_withdraw(const struct options_flag *f, const char *value, void *field)
+{
+	(void)f;
+	return withdraw_policy_from_string(value, field) >= 0;
+}
+
 static bool options_read_log_target(const struct options_flag *f, const char *value, void *field)
 {
 	(void)f;
@@ -216,6 +237,11 @@ static bool options_read_log_target(const struct options_flag *f, const char *va
 
 /* clang-format off */
 static const struct options_flag options_flags[] = {
+	{ .name = "agent", .argument = "URL", OPTIONS_FIELD(o.agent), .fallback = "auto",
+	  .help = "where the guest's agent listens (man page); auto: ask the sandbox's shim",
+	  .read = options_read_agent,
+	  .wanted = "auto, or vsock://CID:PORT, hvsock://PATH:PORT, unix://PATH, remote://PATH, pipe://PATH",
+	  OPTIONS_ONLY_FOR(OPTIONS_SINK_AGENT), .not_once = true },
 	{ .name = "audit", .argument = "FILE", OPTIONS_FIELD(o.audit_file),
 	  .help = "also append one line for each op and resync to FILE (default: no file)",
 	  .read = options_read_path, .wanted = "the path of a file" },
@@ -270,10 +296,10 @@ static const struct options_flag options_flags[] = {
 	  OPTIONS_ONLY_FOR(OPTIONS_SINK_RECORD), .not_once = true },
 	{ .name = "runtime-timeout", .argument = "SEC", OPTIONS_FIELD(o.runtime_timeout_sec),
 	  .fallback = "60",
-	  .help = "seconds after which a call of the runtime is killed, 1 to 3600",
+	  .help = "seconds after which a call of runtime or agent is given up, 1 to 3600",
 	  .read = options_read_number, .wanted = "a number of seconds",
 	  .min = 1, .max = OPTIONS_TIMEOUT_SEC_MAX,
-	  OPTIONS_ONLY_FOR(OPTIONS_SINK_CLI), .not_once = true },
+	  .sinks = 1U << OPTIONS_SINK_CLI | 1U << OPTIONS_SINK_AGENT, .not_once = true },
 	{ .name = "s", .argument = "string", OPTIONS_FIELD(o.sandbox_id),
 	  .help = "sandbox id (required)",
 	  .read = options_read_sandbox_id,
@@ -284,8 +310,8 @@ static const struct options_flag options_flags[] = {
 	  .min = 0, .max = OPTIONS_SETTLE_MSEC_MAX,
 	  OPTIONS_ONLY_FOR(OPTIONS_SINK_CLI), .not_once = true },
 	{ .name = "sink", .argument = "WORD", OPTIONS_FIELD(o.sink), .fallback = "cli",
-	  .help = "cli: call the runtime; record: print each op as a line of JSON",
-	  .read = options_read_sink, .wanted = "one of cli, record" },
+	  .help = "cli: call the runtime; agent: call the guest's agent; record: print JSON",
+	  .read = options_read_sink, .wanted = "one of cli, agent, record" },
 	{ .name = "state-dir", .argument = "DIR", OPTIONS_FIELD(o.state_dir),
 	  .fallback = OPTIONS_STATE_DIR,
 	  .help = "directory of the sandboxes' directories, absolute",
@@ -298,6 +324,10 @@ static const struct options_flag options_flags[] = {
 	  .help = "process whose end is the sandbox's (default: from the sandbox's files)",
 	  .read = options_read_number, .wanted = "a process id",
 	  .min = 1, .max = OPTIONS_PID_MAX, .not_once = true },
+	{ .name = "withdraw", .argument = "WORD", OPTIONS_FIELD(o.withdraw), .fallback = "bounce",
+	  .help = "what to do about a route that the agent can't delete: bounce its link, or report",
+	  .read = options_read_withdraw, .wanted = "one of bounce, report",
+	  OPTIONS_ONLY_FOR(OPTIONS_SINK_AGENT), .not_once = true },
 };
 /* clang-format on */
 

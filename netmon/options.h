@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "netmon/dialect.h"
 #include "netmon/view.h"
+#include "netmon/withdraw.h"
 
 #define OPTIONS_IGNORE_MAX	64
 #define OPTIONS_STATE_DIR	"/var/run/kata-containers/netmon/sbs"
@@ -40,6 +41,8 @@ struct options {
 	enum view_on_change on_change; /* --on-change */
 	const char *state_dir;	       /* --state-dir, absolute */
 	uint32_t runtime_timeout_sec;  /* --runtime-timeout */
+	const char *agent;	       /* --agent URL; NULL: auto, of the sandbox's own shim */
+	enum withdraw_policy withdraw; /* --withdraw */
 	bool once;		       /* --once */
 	enum dialect dialect;	       /* --dialect */
 	enum log_target log_target;    /* --log-target */
@@ -60,7 +63,7 @@ enum options_verdict {
  *
  * Order as the original: help, version, then the sandbox id, then the runtime, then the rest.
  * --once needs neither -r nor (for the cli sink) a runtime, but -s; -r is needed for --sink cli
- * only.
+ * only, and --agent has a default.
  * Return: OPTIONS_RUN; OPTIONS_EXIT with *ret_exit_status: 0 help and version, 2 what Go's flag
  * package refuses, 1 what the program refuses.
  */

@@ -53,7 +53,9 @@ _kata_netmon_value() {
 	r) _kata_netmon_files -c ;;
 	log) _kata_netmon_words panic fatal error warn info debug trace ;;
 	log-target) _kata_netmon_words auto journal syslog stderr ;;
-	sink) _kata_netmon_words cli record ;;
+	sink) _kata_netmon_words cli agent record ;;
+	agent) _kata_netmon_words auto vsock:// hvsock:// unix:// remote:// pipe:// ;;
+	withdraw) _kata_netmon_words bounce report ;;
 	dialect) _kata_netmon_words 1.12 1.13 both ;;
 	on-change) _kata_netmon_words ignore replug ;;
 	kinds) _kata_netmon_kinds ;;
@@ -67,8 +69,8 @@ _kata_netmon_value() {
 
 _kata_netmon_options() {
 	_kata_netmon_words -s -r -d -log -h -help -v -version \
-		--audit --dialect --ignore --kinds --link-local --log-target --netns --on-change --once \
-		--receive-buffer --record-fail --runtime-timeout --settle --sink --state-dir --vm-pid
+		--agent --audit --dialect --ignore --kinds --link-local --log-target --netns --on-change --once \
+		--receive-buffer --record-fail --runtime-timeout --settle --sink --state-dir --vm-pid --withdraw
 }
 
 # The words behind -x, -x= and "-x =": bash breaks words at '=' (COMP_WORDBREAKS).

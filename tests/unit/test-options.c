@@ -169,6 +169,8 @@ static void test_defaults(void **state)
 	assert_int_equal(o.dialect, DIALECT_BOTH);
 	assert_int_equal(o.log_target, LOG_TARGET_AUTO);
 	assert_null(o.audit_file);
+	assert_null(o.agent);
+	assert_int_equal(o.withdraw, WITHDRAW_BOUNCE);
 	assert_int_equal(o.receive_buffer_bytes, KERNEL_EVENT_BUFFER_BYTES);
 	assert_int_equal(o.record_fail, 0);
 }
@@ -295,7 +297,7 @@ static void test_what_the_flag_package_refuses(void **state)
 
 		refuse(&r, cases[i].line, 2);
 		(void)snprintf(said, sizeof(said),
-			       "%s\nUsage of /usr/libexec/kata-netmon:\n  -audit FILE\n",
+			       "%s\nUsage of /usr/libexec/kata-netmon:\n  -agent URL\n",
 			       cases[i].said);
 		assert_starts(r.err, said);
 		assert_string_equal(r.out, "");
@@ -375,7 +377,7 @@ static void test_help_and_version(void **state)
 		refuse(&r, help[i], 0);
 		assert_starts(r.out, "\nkata-netmon is a network monitoring process that ");
 		assert_string_equal(r.out + strlen(r.out) - 2, "\n\n");
-		assert_starts(r.err, "  -audit FILE\n");
+		assert_starts(r.err, "  -agent URL\n");
 		run_done(&r);
 	}
 	for (size_t i = 0; i < sizeof(version) / sizeof(version[0]); i++) {
@@ -386,18 +388,30 @@ static void test_help_and_version(void **state)
 	}
 }
 
+static void test_the_agent_sink_needs_no_runtime(void **state)
+{
+	struct options o = accept("-s x --sink agent --agent vsock://3:1024 --withdraw report "
+				  "--runtime-timeout 5");
+
+	(void)state;
+	assert_string_equal(o.sink, "agent");
+	assert_string_equal(o.agent, "vsock://3:1024");
+	assert_int_equal(o.withdraw, WITHDRAW_REPORT);
+	assert_int_equal(o.runtime_timeout_sec, 5);
+	assert_null(accept("-s x --sink agent --agent auto").agent);
+}
+
 static void test_missing(void **state)
 {
 	static const struct {
 		const char *line;
 		const char *said;
 	} cases[] = {
-		{ "", "Error: sandbox id is empty, one must be provided\n  -audit FILE\n" },
-		{ "-r rt", "Error: sandbox id is empty, one must be provided\n  -audit FILE\n" },
-		{ "-s ''", "Error: sandbox id is empty, one must be provided\n  -audit FILE\n" },
-		{ "--once", "Error: sandbox id is empty, one must be provided\n  -audit FILE\n" },
-		{ "-s pod1",
-		  "Error: runtime path is empty, one must be provided\n  -audit FILE\n" },
+		{ "", "Error: sandbox id is empty, one must be provided\n  -agent URL\n" },
+		{ "-r rt", "Error: sandbox id is empty, one must be provided\n  -agent URL\n" },
+		{ "-s ''", "Error: sandbox id is empty, one must be provided\n  -agent URL\n" },
+		{ "--once", "Error: sandbox id is empty, one must be provided\n  -agent URL\n" },
+		{ "-s pod1", "Error: runtime path is empty, one must be provided\n  -agent URL\n" },
 		{ "-s pod1 -r=", "Error: runtime path is empty, one must be provided\n" },
 		/* before any other value is looked at */
 		{ "-s ../ -log zzz", "Error: runtime path is empty, one must be provided\n" },
@@ -486,8 +500,8 @@ static void test_bad_values(void **state)
 		{ "--vm-pid 4194305", "--vm-pid: '4194305' is not a process id (1 to 4194304)" },
 		{ "--sink record --record-fail 0",
 		  "--record-fail: '0' is not the number of an op (1 to 4294967295)" },
-		{ "--sink agent", "--sink: 'agent' is not one of cli, record" },
-		{ "--sink=", "--sink: '' is not one of cli, record" },
+		{ "--sink vm", "--sink: 'vm' is not one of cli, agent, record" },
+		{ "--sink=", "--sink: '' is not one of cli, agent, record" },
 		{ "--dialect 1.14", "--dialect: '1.14' is not one of 1.12, 1.13, both" },
 		{ "--on-change replug,", "--on-change: 'replug,' is not one of ignore, replug" },
 		{ "--log-target file",
@@ -511,6 +525,14 @@ static void test_bad_values(void **state)
 		{ "--netns=",
 		  "--netns: '' is not the path of a network namespace, or a process id" },
 		{ "--audit ''", "--audit: '' is not the path of a file" },
+		{ "--sink agent --agent vsock://3",
+		  "--agent: 'vsock://3' is not auto, or vsock://CID:PORT, hvsock://PATH:PORT, "
+		  "unix://PATH, remote://PATH, pipe://PATH" },
+		{ "--sink agent --agent=",
+		  "--agent: '' is not auto, or vsock://CID:PORT, hvsock://PATH:PORT, unix://PATH, "
+		  "remote://PATH, pipe://PATH" },
+		{ "--sink agent --withdraw replug",
+		  "--withdraw: 'replug' is not one of bounce, report" },
 	};
 	char line[256], said[256];
 
@@ -561,7 +583,7 @@ static void test_hostile_bytes_are_shown_harmless(void **state)
 	run_words(&r, 2, bad_flag);
 	assert_int_equal(r.exit_status, 2);
 	assert_starts(r.err, "flag provided but not defined: -a\\x0ab\\x1b[2J\n"
-			     "Usage of x\\x1b]0;\\x0a:\n  -audit");
+			     "Usage of x\\x1b]0;\\x0a:\n  -agent");
 	run_done(&r);
 	run_words(&r, 5, bad_id);
 	assert_int_equal(r.exit_status, 1);
@@ -618,6 +640,10 @@ static void test_what_would_be_ignored(void **state)
 		const char *said;
 	} cases[] = {
 		{ "--record-fail 3", "--record-fail means nothing with --sink cli" },
+		{ "--agent auto", "--agent means nothing with --sink cli" },
+		{ "--withdraw report", "--withdraw means nothing with --sink cli" },
+		{ "--sink agent --settle 9", "--settle means nothing with --sink agent" },
+		{ "--once --sink agent --agent auto", "--agent means nothing with --once" },
 		{ "--sink record --dialect both", "--dialect means nothing with --sink record" },
 		{ "--sink record --on-change ignore",
 		  "--on-change means nothing with --sink record" },
@@ -656,6 +682,7 @@ int main(void)
 		cmocka_unit_test(test_list_of_flags),
 		cmocka_unit_test(test_list_names_every_kind),
 		cmocka_unit_test(test_help_and_version),
+		cmocka_unit_test(test_the_agent_sink_needs_no_runtime),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_no_program_name),
 		cmocka_unit_test(test_levels),
