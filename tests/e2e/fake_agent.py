@@ -222,6 +222,15 @@ class FakeAgent:
             if self.violations:
                 raise AssertionError("the agent was told what no agent takes: " + "; ".join(self.violations))
 
+    def cut(self):
+        """Every connection is lost; the next ones are taken."""
+        with self.lock:
+            for opened in self.open[1:]:
+                with contextlib.suppress(OSError):
+                    opened.shutdown(socket.SHUT_RDWR)
+                opened.close()
+            del self.open[1:]
+
     def close(self):
         """shutdown() wakes the threads that wait in accept() and recv(); close() alone does not."""
         with self.lock:
@@ -410,7 +419,10 @@ class FakeAgent:
             for mac, link in self.links.items()]}
 
     def on_add_arpneighbors(self, request):
-        self.neighbours += request["neighbors"]["ARPNeighbors"]
+        for new in request["neighbors"]["ARPNeighbors"]:
+            self.require(new["toIPAddress"]["mask"] == "", f"AddARPNeighbors: mask of {new}")
+            key = new["device"], new["toIPAddress"]["address"]
+            self.neighbours = [n for n in self.neighbours if (n["device"], n["toIPAddress"]["address"]) != key] + [new]
         return {}
 
     def on_get_iptables(self, request):
@@ -430,6 +442,12 @@ class FakeAgent:
             self.require(any((r["family"], r["dest"], r["gateway"], r["device"]) == key for r in self.routes),
                          f"RemoveRoutes of what is not there: {gone}")
             self.routes = [r for r in self.routes if (r["family"], r["dest"], r["gateway"], r["device"]) != key]
+        return {}
+
+    def on_remove_neighbors(self, request):
+        self.require(request["ARPNeighbors"], "RemoveNeighbors of nothing")
+        gone = {(n["device"], n["toIPAddress"]["address"]) for n in request["ARPNeighbors"]}
+        self.neighbours = [n for n in self.neighbours if (n["device"], n["toIPAddress"]["address"]) not in gone]
         return {}
 
     def on_list(self, _):
