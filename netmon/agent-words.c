@@ -161,15 +161,17 @@ static bool is_family(uint8_t family)
 	return family == AF_INET || family == AF_INET6;
 }
 
-/* The guest's own business, on whichever link: no pod's address. */
+/*
+ * The guest's own business, on whichever link: no pod's address. (A link-local one may be told:
+ * adopt.c knows whether it was.)
+ */
 static bool is_own_address(const struct agent_ip *ip)
 {
 	static const uint8_t loopback6[16] = { [15] = 1 };
 
 	if (ip->family == AF_INET)
 		return ip->bytes[0] == IN_LOOPBACKNET;
-	return memcmp(ip->bytes, loopback6, sizeof(loopback6)) == 0 ||
-	       model_is_link_local6(ip->family, ip->bytes);
+	return memcmp(ip->bytes, loopback6, sizeof(loopback6)) == 0;
 }
 
 static int read_address(struct reading *r, const struct agent_ip *ip, uint32_t number)

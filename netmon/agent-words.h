@@ -33,7 +33,7 @@ void agent_words_from_neigh(const struct neigh *neigh, const char *device,
  * @ret: is_known is set
  *
  * Links with a MAC are numbered from 1 in the order of the list, @net->links' kind stays "". Left
- * out: links without MAC or with one of zeros (loopback), IPv6 link-local and loopback addresses,
+ * out: links without MAC or with one of zeros (loopback), loopback addresses,
  * routes and neighbours of a device that is not in the list, and of equal keys all but the first in
  * the table's order.
  *

@@ -49,7 +49,6 @@ static void must_be_addrs(const struct table *addrs, size_t n_links)
 
 		must(a->ifindex >= 1 && a->ifindex <= n_links);
 		must(a->prefixlen <= ip_bits(a->family) && ip_bits(a->family) != 0);
-		must(!model_is_link_local6(a->family, a->bytes));
 	}
 }
 

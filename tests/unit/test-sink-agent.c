@@ -692,7 +692,7 @@ static void test_guest_of_katas_list(void **state)
 	assert_string_equal(snapshot_links(&guest.net)->links[0].name, "eth0");
 	assert_memory_equal(snapshot_links(&guest.net)->links[0].mac, mac, 6);
 	assert_int_equal(snapshot_links(&guest.net)->links[0].mtu, 1500);
-	assert_int_equal(snapshot_addrs(&guest.net)->n, 2);
+	assert_int_equal(snapshot_addrs(&guest.net)->n, 3);
 	assert_int_equal(snapshot_addrs(&guest.net)->addrs[0].family, AF_INET);
 	assert_int_equal(snapshot_addrs(&guest.net)->addrs[1].family, AF_INET6);
 	assert_int_equal(snapshot_routes(&guest.net)->n, 0);
