@@ -519,14 +519,21 @@ static void note_bounce(struct reconcile *r, uint32_t ifindex)
 	r->bounces[r->n_bounces++] = (struct reconcile_bounce){ ifindex, r->now_usec };
 }
 
+/* Does the op wait, or what it belongs to? The time is in plan_again_usec: see tidy_plan(). */
+static bool is_waiting(struct reconcile *r, const struct op *op)
+{
+	bool waits = backoff_use(&r->backoff, op_object(&r->plan, op), r->now_usec);
+
+	return backoff_use(&r->backoff, op_group(&r->plan, op), r->now_usec) || waits;
+}
+
 /* May this op be done now? If not, sees to it that it is asked again. */
 static bool may_begin(struct reconcile *r, const struct reconcile_truth *truth, const struct op *op)
 {
 	uint64_t gap_usec = r->last_set_usec + RECONCILE_SET_GAP_USEC;
 
-	if (backoff_use(&r->backoff, op_object(&r->plan, op), r->now_usec) |
-	    backoff_use(&r->backoff, op_group(&r->plan, op), r->now_usec))
-		return false; /* the time is in plan_again_usec: see tidy_plan() */
+	if (is_waiting(r, op))
+		return false;
 	if (is_route_verb(op->verb) && !truth->routes_settled) {
 		r->routes_wait = true;
 		return false;
