@@ -216,9 +216,11 @@ static bool agent_decode_is_interface(const Grpc__Interface *m, struct agent_int
 static void agent_decode_addresses(const Grpc__Interface *m, struct agent_network *to,
 				   struct agent_interface *i)
 {
-	/* NULL when no interface of the list has any. */
-	struct agent_ip *ips = to->ips ? to->ips + to->n_ips : NULL;
+	struct agent_ip *ips;
 
+	if (m->n_ipaddresses == 0)
+		return; /* there is no room where no interface of the list has any */
+	ips = to->ips + to->n_ips;
 	for (size_t n = 0; n < m->n_ipaddresses; n++) {
 		struct agent_ip ip = { 0 };
 
