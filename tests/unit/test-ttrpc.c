@@ -417,7 +417,7 @@ static void test_cut_at_every_byte(void **state)
 static void test_byte_by_byte(void **state)
 {
 	CLEANUP(frame_done) struct frame f = from_hex(UPDATE_REQUEST);
-	struct ttrpc_event e;
+	struct ttrpc_event e = { 0 };
 
 	for (size_t i = 0; i < f.size; i++)
 		assert_int_equal(feed(subject(state), f.bytes + i, 1, &e), i + 1 == f.size);
