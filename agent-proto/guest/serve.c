@@ -1,0 +1,688 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent's loop. See serve.h.
+ *
+ * A pipe (virtio-serial port) has no connections: it is one for as long as we live, and a hello of
+ * the host (pipe.h) begins its stream anew. While no host has it open poll() says POLLHUP without
+ * end, so that it is only looked at from time to time.
+ * Source: drivers/char/virtio_console.c, port_fops_poll(), port_fops_read().
+ */
+#include "agent-proto/guest/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <linux/vm_sockets.h>
+
+#include "agent-proto/guest/init.h"
+#include "agent-proto/pipe.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/io.h"
+#include "base/log.h"
+
+#define BACKLOG	       64
+#define READ_BYTES     16384U
+#define CID_HOST       2U
+#define RESERVED_PORTS 1024U /* below: CAP_NET_BIND_SERVICE. vsock_addr.h, LAST_RESERVED_PORT */
+
+struct listener {
+	int fd;
+	struct url url;
+};
+
+struct connection {
+	int fd;		     /* -1: free */
+	uint64_t id;	     /* never used again */
+	struct ttrpc *ttrpc; /* NULL: a pipe whose host has not said hello */
+	bool is_pipe;
+	bool is_hung_up; /* a pipe without a host: not to be polled */
+	struct pipe_scan scan;
+	uint8_t hello[PIPE_HELLO_BYTES]; /* the rest of our answer */
+	size_t n_hello;
+};
+
+struct waiting {
+	bool is_used;
+	uint64_t connection; /* id */
+	uint32_t stream;
+	uint64_t until_usec;
+	struct calls_waiting call;
+};
+
+struct serve {
+	struct serve_config config;
+	int signal_fd;
+	unsigned n_listeners;
+	struct listener listeners[SERVE_LISTEN_MAX];
+	struct connection connections[SERVE_CONNECTIONS_MAX];
+	struct waiting waiting[SERVE_WAITING_MAX];
+	uint64_t last_id;
+};
+
+/* ---- signals ---- */
+
+static int open_signals(struct serve *s)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGUSR2);
+	(void)sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return err_raise(-errno, "block signals");
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signal_fd < 0 ? err_raise(-errno, "open signals") : 0;
+}
+
+/* Return: 0; a signal that ends us. */
+static int take_signals(struct serve *s)
+{
+	struct signalfd_siginfo info;
+
+	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo != SIGCHLD)
+			return (int)info.ssi_signo;
+		init_reap();
+	}
+	return 0;
+}
+
+/* ---- life ---- */
+
+int serve_new(struct serve **ret, const struct serve_config *config)
+{
+	CLEANUP(serve_freep) struct serve *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return err_raise(-ENOMEM, "make the server");
+	s->config = *config;
+	s->signal_fd = -1;
+	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++)
+		s->connections[i].fd = -1;
+	r = open_signals(s);
+	if (r < 0)
+		return err_pass(r);
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+static void forget_waiting(struct serve *s, uint64_t connection)
+{
+	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++) {
+		struct waiting *w = &s->waiting[i];
+
+		if (!w->is_used || w->connection != connection)
+			continue;
+		agent_network_done(&w->call.request);
+		*w = (struct waiting){ 0 };
+	}
+}
+
+static void close_connection(struct serve *s, struct connection *c)
+{
+	forget_waiting(s, c->id);
+	(void)ttrpc_free(c->ttrpc);
+	(void)cleanup_close_fd(c->fd);
+	*c = (struct connection){ .fd = -1 };
+}
+
+struct serve *serve_free(struct serve *s)
+{
+	if (!s)
+		return NULL;
+	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++)
+		if (s->connections[i].fd >= 0)
+			close_connection(s, &s->connections[i]);
+	for (unsigned i = 0; i < s->n_listeners; i++) {
+		(void)cleanup_close_fd(s->listeners[i].fd);
+		if (s->listeners[i].url.kind == URL_UNIX)
+			(void)unlink(s->listeners[i].url.path);
+	}
+	(void)cleanup_close_fd(s->signal_fd);
+	free(s);
+	return NULL;
+}
+
+static struct connection *free_connection(struct serve *s)
+{
+	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++)
+		if (s->connections[i].fd < 0)
+			return &s->connections[i];
+	return NULL;
+}
+
+static struct connection *find_connection(struct serve *s, uint64_t id)
+{
+	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++)
+		if (s->connections[i].fd >= 0 && s->connections[i].id == id)
+			return &s->connections[i];
+	return NULL;
+}
+
+/* ---- listening ---- */
+
+/* A socket that nobody listens on any more; anything else at that path is somebody's. */
+static void remove_stale(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)unlink(path);
+}
+
+static int bind_unix(int fd, const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	mode_t mask;
+	int r;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return err_raise(-ENAMETOOLONG, "listen at '%s'", path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	remove_stale(path);
+	mask = umask(0177);
+	r = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	(void)umask(mask);
+	return r < 0 ? err_raise(r, "listen at '%s'", path) : 0;
+}
+
+static int bind_vsock(int fd, const struct url *url)
+{
+	struct sockaddr_vm address = {
+		.svm_family = AF_VSOCK,
+		.svm_port = url->port,
+		.svm_cid = url->cid,
+	};
+
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return err_raise(-errno, "listen at vsock port %u", url->port);
+	return 0;
+}
+
+static int listen_socket(struct serve *s, const struct url *url)
+{
+	CLEANUP(cleanup_close)
+	int fd = socket(url->kind == URL_UNIX ? AF_UNIX : AF_VSOCK,
+			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return err_raise(-errno, "make a socket");
+	r = url->kind == URL_UNIX ? bind_unix(fd, url->path) : bind_vsock(fd, url);
+	if (r < 0)
+		return err_pass(r);
+	if (listen(fd, BACKLOG) < 0)
+		return err_raise(-errno, "listen");
+	s->listeners[s->n_listeners++] = (struct listener){ .fd = TAKE_FD(fd), .url = *url };
+	return 0;
+}
+
+static int open_pipe(struct serve *s, const struct url *url)
+{
+	struct connection *c = free_connection(s);
+	int fd = open(url->path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_raise(-errno, "open '%s'", url->path);
+	*c = (struct connection){ .fd = fd, .id = ++s->last_id, .is_pipe = true };
+	pipe_scan_init_guest(&c->scan);
+	return 0;
+}
+
+int serve_listen(struct serve *s, const struct url *url)
+{
+	/* Pipes keep their place for ever: together they leave room for connections. */
+	if (s->n_listeners == SERVE_LISTEN_MAX || s->last_id == SERVE_LISTEN_MAX)
+		return err_raise(-ENOSPC, "listen at more than %u places", SERVE_LISTEN_MAX);
+	return err_pass(url->kind == URL_PIPE ? open_pipe(s, url) : listen_socket(s, url));
+}
+
+/* ---- connections ---- */
+
+/* Not every user of the guest: the host, or who may bind a reserved port. */
+static bool is_allowed(const struct serve *s, const struct sockaddr_vm *from)
+{
+	return from->svm_family != AF_VSOCK || s->config.allow_local || from->svm_cid == CID_HOST ||
+	       from->svm_port < RESERVED_PORTS;
+}
+
+static void accept_one(struct serve *s, const struct listener *l)
+{
+	struct connection *c = free_connection(s);
+	union {
+		struct sockaddr any;
+		struct sockaddr_vm vm;
+		struct sockaddr_un un;
+	} from = { 0 };
+	socklen_t size = sizeof(from);
+	CLEANUP(cleanup_close)
+	int fd = accept4(l->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (!c || fd < 0)
+		return;
+	if (!is_allowed(s, &from.vm)) {
+		log_warn("a connection from inside of the guest (CID %u) is refused",
+			 from.vm.svm_cid);
+		return;
+	}
+	*c = (struct connection){ .fd = -1, .id = ++s->last_id };
+	if (ttrpc_new(&c->ttrpc, TTRPC_SERVER) < 0) {
+		log_error("%s", err_text());
+		err_clear();
+		return;
+	}
+	c->fd = TAKE_FD(fd);
+}
+
+/* A pipe stays open and waits for the next hello; what was asked before is not answered. */
+static void drop_stream(struct serve *s, struct connection *c)
+{
+	forget_waiting(s, c->id);
+	c->id = ++s->last_id;
+	c->ttrpc = ttrpc_free(c->ttrpc);
+	c->n_hello = 0;
+}
+
+static void give_up(struct serve *s, struct connection *c, const char *why)
+{
+	log_debug("a connection ends: %s", why);
+	err_clear();
+	if (c->is_pipe)
+		drop_stream(s, c);
+	else
+		close_connection(s, c);
+}
+
+static void hang_up(struct serve *s, struct connection *c, const char *why)
+{
+	bool is_pipe = c->is_pipe;
+
+	give_up(s, c, why);
+	if (is_pipe) {
+		pipe_scan_init_guest(&c->scan);
+		c->is_hung_up = true;
+	}
+}
+
+/* ---- calls ---- */
+
+static void answer(struct serve *s, struct connection *c, uint32_t stream,
+		   const struct calls_answer *a)
+{
+	int r;
+
+	if (a->code == TTRPC_OK)
+		r = ttrpc_answer(c->ttrpc, stream, a->payload);
+	else
+		r = ttrpc_fail(c->ttrpc, stream, a->code, a->message);
+	if (r == -EMSGSIZE)
+		err_clear(); /* the core has told it */
+	else if (r < 0)
+		give_up(s, c, err_text());
+}
+
+static struct waiting *free_waiting(struct serve *s)
+{
+	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++)
+		if (!s->waiting[i].is_used)
+			return &s->waiting[i];
+	return NULL;
+}
+
+/* False: there is no room, or no time. */
+static bool wait_for_link(struct serve *s, const struct connection *c, uint32_t stream,
+			  const struct calls_waiting *call)
+{
+	struct waiting *w = free_waiting(s);
+
+	if (!w || s->config.hotplug_timeout_msec == 0)
+		return false;
+	*w = (struct waiting){
+		.is_used = true,
+		.connection = c->id,
+		.stream = stream,
+		.until_usec =
+			clock_now_usec() + s->config.hotplug_timeout_msec * CLOCK_USEC_PER_MSEC,
+		.call = *call,
+	};
+	return true;
+}
+
+static void handle(struct serve *s, struct connection *c, const struct ttrpc_event *e)
+{
+	CLEANUP(calls_answer_done) struct calls_answer a = { 0 };
+	struct calls_waiting call;
+	uint32_t stream = e->stream;
+	int r = calls_handle(s->config.calls, e->service, e->method, e->payload, &a, &call);
+
+	if (r == CALLS_WAIT) {
+		if (wait_for_link(s, c, stream, &call))
+			return;
+		calls_expire(&call, &a);
+		agent_network_done(&call.request);
+	}
+	answer(s, c, stream, &a);
+}
+
+/*
+ * Those whose link may have come, and those whose time is over. Each is taken out before it is
+ * answered: an answer may end its connection, and that forgets what waits there.
+ */
+static void look_at_waiting(struct serve *s, bool links_changed)
+{
+	uint64_t now = clock_now_usec();
+
+	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++) {
+		CLEANUP(calls_answer_done) struct calls_answer a = { 0 };
+		struct waiting w = s->waiting[i];
+		struct connection *c = find_connection(s, w.connection);
+		bool is_over = now >= w.until_usec;
+		int r = CALLS_WAIT;
+
+		if (!w.is_used || (!links_changed && !is_over))
+			continue;
+		if (links_changed || is_over)
+			r = calls_retry(s->config.calls, &w.call, &a);
+		if (r == CALLS_WAIT && !is_over)
+			continue;
+		if (r == CALLS_WAIT)
+			calls_expire(&w.call, &a);
+		s->waiting[i] = (struct waiting){ 0 };
+		agent_network_done(&w.call.request);
+		if (c && c->ttrpc)
+			answer(s, c, w.stream, &a);
+	}
+}
+
+/* ---- bytes ---- */
+
+/* Return: 0; -EAGAIN: it takes no more now; -errno. Raises nothing. */
+static int write_some(int fd, const void *data, size_t size, size_t *ret)
+{
+	ssize_t n;
+
+	do
+		n = write(fd, data, size);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? -errno : -EAGAIN;
+	*ret = (size_t)n;
+	return 0;
+}
+
+static int write_hello(struct connection *c)
+{
+	size_t done = 0;
+	int r = c->n_hello ? write_some(c->fd, c->hello, c->n_hello, &done) : 0;
+
+	if (r < 0)
+		return r;
+	c->n_hello -= done;
+	memmove(c->hello, c->hello + done, c->n_hello);
+	return c->n_hello > 0 ? -EAGAIN : 0;
+}
+
+static int write_out(struct connection *c)
+{
+	int r = write_hello(c);
+
+	while (r == 0 && c->ttrpc) {
+		size_t size, done = 0;
+		const void *data = ttrpc_output(c->ttrpc, &size);
+
+		if (size == 0)
+			return 0;
+		r = write_some(c->fd, data, size, &done);
+		if (r == 0)
+			ttrpc_output_done(c->ttrpc, done);
+	}
+	return r == -EAGAIN ? 0 : r;
+}
+
+static bool is_full(const struct connection *c)
+{
+	size_t size = 0;
+
+	if (c->ttrpc)
+		(void)ttrpc_output(c->ttrpc, &size);
+	return size > SERVE_OUTPUT_MAX;
+}
+
+static bool has_output(const struct connection *c)
+{
+	size_t size = 0;
+
+	if (c->ttrpc)
+		(void)ttrpc_output(c->ttrpc, &size);
+	return size > 0 || c->n_hello > 0;
+}
+
+/* All calls that are there, for as long as their answers are taken. */
+static void run_calls(struct serve *s, struct connection *c)
+{
+	uint64_t id = c->id;
+
+	while (c->fd >= 0 && c->id == id && c->ttrpc) {
+		struct ttrpc_event e;
+		int r = write_out(c);
+
+		if (r < 0) {
+			hang_up(s, c, strerror(-r));
+			return;
+		}
+		if (is_full(c))
+			return;
+		r = ttrpc_next(c->ttrpc, &e);
+		if (r < 0)
+			give_up(s, c, err_text());
+		else if (r == 0)
+			return;
+		else
+			handle(s, c, &e);
+	}
+}
+
+static void feed(struct serve *s, struct connection *c, const uint8_t *data, size_t size)
+{
+	uint64_t id = c->id;
+
+	while (size > 0 && c->fd >= 0 && c->id == id && c->ttrpc) {
+		size_t room;
+		void *to = ttrpc_input(c->ttrpc, &room);
+		size_t n = size < room ? size : room;
+
+		if (!to) {
+			give_up(s, c, "out of memory");
+			return;
+		}
+		memcpy(to, data, n);
+		ttrpc_input_done(c->ttrpc, n);
+		data += n;
+		size -= n;
+		run_calls(s, c);
+	}
+}
+
+static void begin_stream(struct serve *s, struct connection *c, const struct pipe_hello *hello)
+{
+	struct pipe_hello reply;
+
+	drop_stream(s, c);
+	if (ttrpc_new(&c->ttrpc, TTRPC_SERVER) < 0) {
+		log_error("%s", err_text());
+		err_clear();
+		return;
+	}
+	pipe_hello_answer(hello, &reply);
+	memcpy(c->hello, reply.bytes, sizeof(c->hello));
+	c->n_hello = sizeof(c->hello);
+}
+
+/* What stands before a hello belongs to a stream that nobody waits for any more. */
+static void feed_pipe(struct serve *s, struct connection *c, const uint8_t *data, size_t size)
+{
+	struct pipe_hello hello;
+	size_t used;
+
+	while (pipe_scan_feed(&c->scan, data, size, &used, &hello)) {
+		begin_stream(s, c, &hello);
+		data += used;
+		size -= used;
+	}
+	feed(s, c, data, size);
+}
+
+static void read_pipe(struct serve *s, struct connection *c)
+{
+	uint8_t data[READ_BYTES];
+	ssize_t n = read(c->fd, data, sizeof(data));
+
+	if (n > 0) {
+		c->is_hung_up = false;
+		feed_pipe(s, c, data, (size_t)n);
+		run_calls(s, c);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		hang_up(s, c, "the host is gone");
+	} else {
+		c->is_hung_up = false;
+	}
+}
+
+static void read_socket(struct serve *s, struct connection *c)
+{
+	size_t room;
+	void *to = ttrpc_input(c->ttrpc, &room);
+	ssize_t n = to ? read(c->fd, to, room) : -1;
+
+	if (!to) {
+		give_up(s, c, "out of memory");
+	} else if (n > 0) {
+		ttrpc_input_done(c->ttrpc, (size_t)n);
+		run_calls(s, c);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		give_up(s, c, n == 0 ? "the peer has closed it" : strerror(errno));
+	}
+}
+
+static void serve_connection(struct serve *s, struct connection *c, short events)
+{
+	if (events & POLLOUT)
+		run_calls(s, c);
+	if (c->fd < 0)
+		return;
+	if (c->is_pipe && (events & POLLHUP) && !(events & POLLIN)) {
+		hang_up(s, c, "the host is gone");
+		return;
+	}
+	if (!(events & (POLLIN | POLLHUP | POLLERR)))
+		return;
+	if (c->is_pipe)
+		read_pipe(s, c);
+	else
+		read_socket(s, c);
+}
+
+/* ---- the loop ---- */
+
+enum { POLL_SIGNALS, POLL_LINKS, POLL_LISTENERS };
+#define POLLS_MAX (POLL_LISTENERS + SERVE_LISTEN_MAX + SERVE_CONNECTIONS_MAX)
+
+static short events_of(const struct connection *c)
+{
+	/* Who does not read is not read from. */
+	if (is_full(c))
+		return POLLOUT;
+	return has_output(c) ? POLLIN | POLLOUT : POLLIN;
+}
+
+static unsigned prepare(struct serve *s, struct pollfd polls[POLLS_MAX])
+{
+	bool has_room = free_connection(s) != NULL;
+	unsigned n = POLL_LISTENERS;
+
+	polls[POLL_SIGNALS] = (struct pollfd){ .fd = s->signal_fd, .events = POLLIN };
+	polls[POLL_LINKS] = (struct pollfd){ .fd = netlink_event_fd(s->config.calls->netlink),
+					     .events = POLLIN };
+	/* A negative number is passed over by poll(). */
+	for (unsigned i = 0; i < s->n_listeners; i++)
+		polls[n++] = (struct pollfd){ .fd = has_room ? s->listeners[i].fd : -1,
+					      .events = POLLIN };
+	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++) {
+		const struct connection *c = &s->connections[i];
+
+		polls[n++] =
+			(struct pollfd){ .fd = c->is_hung_up ? -1 : c->fd, .events = events_of(c) };
+	}
+	return n;
+}
+
+static int timeout_msec(const struct serve *s)
+{
+	uint64_t now = clock_now_usec(), until = CLOCK_NEVER;
+
+	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++)
+		if (s->waiting[i].is_used && s->waiting[i].until_usec < until)
+			until = s->waiting[i].until_usec;
+	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++) {
+		uint64_t next = now + SERVE_PIPE_MSEC * CLOCK_USEC_PER_MSEC;
+
+		if (s->connections[i].is_hung_up && next < until)
+			until = next;
+	}
+	if (until == CLOCK_NEVER)
+		return -1;
+	return until <= now ? 0 : (int)((until - now) / CLOCK_USEC_PER_MSEC) + 1;
+}
+
+static void serve_all(struct serve *s, const struct pollfd *polls)
+{
+	const struct pollfd *of_connections = &polls[POLL_LISTENERS + s->n_listeners];
+	bool links_changed =
+		polls[POLL_LINKS].revents && netlink_take_events(s->config.calls->netlink);
+
+	look_at_waiting(s, links_changed);
+	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++) {
+		struct connection *c = &s->connections[i];
+
+		/* One that was closed meanwhile has another number, or none. */
+		if (c->fd >= 0 && c->is_hung_up)
+			read_pipe(s, c);
+		else if (c->fd >= 0 && of_connections[i].revents && of_connections[i].fd == c->fd)
+			serve_connection(s, c, of_connections[i].revents);
+	}
+	for (unsigned i = 0; i < s->n_listeners; i++)
+		if (polls[POLL_LISTENERS + i].revents)
+			accept_one(s, &s->listeners[i]);
+}
+
+int serve_run(struct serve *s)
+{
+	struct pollfd polls[POLLS_MAX];
+	int ended = 0;
+
+	while (ended == 0) {
+		unsigned n = prepare(s, polls);
+		int r = poll(polls, n, timeout_msec(s));
+
+		if (r < 0 && errno != EINTR)
+			return err_raise(-errno, "poll");
+		if (r < 0)
+			continue;
+		if (polls[POLL_SIGNALS].revents)
+			ended = take_signals(s);
+		if (ended == 0)
+			serve_all(s, polls);
+	}
+	return ended;
+}

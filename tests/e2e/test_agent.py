@@ -1,0 +1,485 @@
+# SPDX-License-Identifier: Apache-2.0
+"""netmon-agent as a host sees it: the real binary in a namespace that stands for the guest, asked over a socket;
+what came of it is read with ip(8)."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import ttrpc
+from harness import (Failure, Monitor, case, expect, expect_equal, inside, ip_json, main, run, seed, wait)
+from ttrpc import Agent, Error, neighbor_value, route_value
+
+AGENT = os.path.abspath(os.environ.get("NETMON_AGENT", "build/agent-proto/guest/netmon-agent"))
+OURS = "157"
+# The fixed bytes of a host's hello: agent-proto/pipe.c.
+PIPE_HELLO = b"\xffnetmo-piPE\x01\r\n\x08\xfe"
+
+
+def route(dest, **fields):
+    return route_value(dest, **{"device": "eth0"} | fields)
+
+
+class Guest:
+    """The agent in the sandbox's pod namespace. Its links are the pod's."""
+
+    def __init__(self, s, *options):
+        self.s, self.options, self.path = s, options, s.path("agent.sock")
+        self.start()
+
+    def start(self):
+        self.run = Monitor(self.s, [AGENT, "--listen", f"unix://{self.path}", "--state-dir", self.s.path("state"),
+                                    "--debug", *self.options], netns=self.s.pod)
+        wait(lambda: "serves unix" in self.run.stderr() or not self.run.is_alive(), "the agent serves")
+        expect(self.run.is_alive(), self.run.stderr())
+        self.agent = Agent.unix(self.path)
+
+    def restart(self, number=signal.SIGTERM):
+        self.agent.close()
+        self.run.kill(number)
+        self.s.monitors.remove(self.run)
+        self.start()
+
+    def __getattr__(self, name):
+        return getattr(self.agent, name)
+
+    def link(self, name):
+        return ip_json(self.s.pod, "addr", "show", "dev", name)[0]
+
+    def addresses(self, name):
+        return sorted(f"{a['local']}/{a['prefixlen']}" for a in self.link(name)["addr_info"] if a["scope"] != "link")
+
+    def routes(self, *which):
+        """{destination: gateway or device} of those of the main table that are no kernel's."""
+        return {r["dst"]: r.get("gateway", r.get("dev")) for family in ("-4", "-6")
+                for r in ip_json(self.s.pod, "-N", family, "route", "show", *which)
+                if r.get("protocol") not in ("2", "kernel")}
+
+    def own_routes(self):
+        return self.routes("proto", OURS)
+
+    def neighbours(self, name):
+        return {n["dst"]: n["lladdr"] for n in ip_json(self.s.pod, "neigh", "show", "dev", name, "nud", "permanent")}
+
+
+def refused(code, text, call, *arguments, **fields):
+    try:
+        call(*arguments, **fields)
+    except Error as error:
+        expect_equal(error.code, code, "code")
+        expect(text in error.message and "<" not in error.message, f"{text!r} is not in {error.message!r}")
+        return
+    raise Failure(f"{text!r} was not refused")
+
+
+@case
+def says_who_it_is(s):
+    g = Guest(s)
+    expect_equal(g.check(), 1, "SERVING")
+    details = g.details()
+    expect(details["version"] and details["version"] == g.version()["agent_version"], f"version: {details}")
+    expect_equal((details["extra_features"], details["init_daemon"]), (["netmon.delta.v1"], 0), "features")
+    expect_equal(g.version()["grpc_version"], "0.0.1", "as every Kata")
+
+
+@case
+def is_static_and_small(s):
+    with open(AGENT, "rb") as file:
+        if b"__asan_init" in file.read():
+            return
+    expect("INTERP" not in run("readelf", "-lW", AGENT), "it wants a loader")
+    run("strip", "-o", s.path("stripped"), AGENT)
+    expect(os.path.getsize(s.path("stripped")) <= 2 << 20, "more than 2 MiB")
+    # Nothing of the file system is needed but /proc for the id of the boot.
+    result = subprocess.run([AGENT, "--version"], capture_output=True, text=True, env={})
+    expect(result.returncode == 0 and result.stdout.startswith("netmon-agent version "), str(result))
+
+
+@case
+def options_are_checked(s):
+    for argv, text in ((["--nonsense"], "nonsense"), (["--listen", "hvsock:///x:1"], "--listen"), (["word\n"], "word"),
+                       (["--hotplug-timeout", "60001"], "60000"), (["--state-dir", "relative"], "absolute")):
+        result = subprocess.run([AGENT, *argv], capture_output=True, text=True, timeout=20)
+        expect(result.returncode == 2 and text in result.stderr, f"{argv}: {result}")
+    result = subprocess.run([AGENT, "--help"], capture_output=True, text=True)
+    expect(result.returncode == 0 and "--hotplug-timeout" in result.stdout, str(result))
+
+
+@case
+def interface_is_set(s):
+    mac = s.veth("eth0", up=False)
+    g = Guest(s)
+    answer = g.update_interface(hwAddr=mac.upper(), name="net0", mtu=1400, raw_flags=0x80,
+                                addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    expect_equal((answer["name"], len(answer["IPAddresses"])), ("net0", 2), "it answers with what was asked for")
+    link = g.link("net0")
+    expect_equal((link["mtu"], link["address"]), (1400, mac), "MTU")
+    expect("UP" in link["flags"] and "NOARP" in link["flags"], f"flags: {link['flags']}")
+    expect_equal(g.addresses("net0"), ["10.1.0.2/24", "2001:db8::2/64"], "addresses")
+    expect(not any(a.get("tentative") for a in link["addr_info"]
+                   if a["scope"] == "global"), "an address can't be used yet")
+
+
+@case
+def own_addresses_are_declarative_and_foreign_ones_stay(s):
+    mac = s.veth("eth0", "addr add 192.0.2.1/24 dev {}", "addr add 2001:db8:f::1/64 dev {} nodad")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64", "192.0.2.1/24"])
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.3/24"])
+    expect_equal(g.addresses("eth0"), ["10.1.0.3/24", "192.0.2.1/24", "2001:db8:f::1/64"],
+                 "ours that is not named goes; one that was there before it was asked for is not ours")
+    g.restart(signal.SIGKILL)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=[])
+    expect_equal(g.addresses("eth0"), ["192.0.2.1/24", "2001:db8:f::1/64"], "ours are known after a kill")
+
+
+@case
+def secondary_addresses_outlive_the_first(s):
+    """The kernel takes all others of a subnet with the first; foreign ones too."""
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "10.1.0.3/24"])
+    s.pod_ip("addr add 10.1.0.9/24 dev eth0", "route add 10.9.0.0/16 via 10.1.0.1")
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.3/24"])
+    expect_equal(g.addresses("eth0"), ["10.1.0.3/24", "10.1.0.9/24"], "addresses")
+    expect_equal(g.routes(), {"10.9.0.0/16": "10.1.0.1"}, "the foreign route")
+
+
+@case
+def prefix_length_of_an_address_changes(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    g.update_interface(hwAddr=mac, addresses=["10.1.0.2/16", "2001:db8::2/48"])
+    expect_equal(g.addresses("eth0"), ["10.1.0.2/16", "2001:db8::2/48"], "addresses")
+
+
+@case
+def names_are_swapped(s):
+    a, b = s.veth("eth0", "addr add 10.1.0.2/24 dev {}"), s.veth("eth1", "addr add 10.2.0.2/24 dev {}")
+    s.pod_ip("route add 10.77.0.0/16 via 10.1.0.1")
+    g = Guest(s)
+    g.update_interface(hwAddr=b, name="eth0")
+    expect_equal([g.link(name)["address"] for name in ("eth0", "eth1")], [b, a], "MACs")
+    expect_equal(g.routes(), {"10.77.0.0/16": "10.1.0.1"}, "routes stay")
+    refused(ttrpc.INTERNAL, "loopback", g.update_interface, hwAddr=b, name="lo")
+
+
+@case
+def link_that_comes_late_is_waited_for(s):
+    g = Guest(s)
+    mac = "02:00:00:00:77:01"
+    with Agent.unix(g.path) as other:
+        payload = ttrpc.encode(ttrpc.UPDATE_INTERFACE,
+                               {"interface": ttrpc.interface_value(["10.1.0.2/24"], hwAddr=mac, name="eth7")})
+        streams = [(at, at.send(ttrpc.AGENT, "UpdateInterface", payload)) for at in (g.agent, g.agent, other)]
+        expect_equal(g.check(), 1, "other calls go on, on the same connection too")
+        s.veth("late", mac=mac, up=False)
+        for at, stream in streams:
+            at.receive(stream)
+    expect_equal(g.addresses("eth7"), ["10.1.0.2/24"], "addresses")
+
+
+@case
+def link_that_never_comes_is_an_error(s):
+    g = Guest(s, "--hotplug-timeout", "100")
+    began = time.monotonic()
+    refused(ttrpc.INTERNAL, "Link not found (Address: 02:00:00:00:77:02)", g.update_interface, hwAddr="02:00:00:00:77:02")
+    expect(time.monotonic() - began >= 0.1, "it was not waited for")
+
+
+@case
+def waiting_call_of_a_closed_connection_is_forgotten(s):
+    g = Guest(s)
+    payload = ttrpc.encode(ttrpc.UPDATE_INTERFACE, {"interface": ttrpc.interface_value(
+        ["10.1.0.2/24"], hwAddr="02:00:00:00:77:03")})
+    other = Agent.unix(g.path)
+    other.send(ttrpc.AGENT, "UpdateInterface", payload)
+    expect_equal(other.check(), 1, "it waits")
+    other.close()
+    wait(lambda: "closed it" in g.run.stderr(), "the end is seen")
+    s.veth("late", mac="02:00:00:00:77:03", up=False)
+    expect_equal(g.check(), 1, "alive")
+    expect_equal(g.addresses("late"), [], "addresses")
+
+
+@case
+def routes_are_added_only(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    # The gateway's own route stands last: what has no gateway goes first.
+    g.update_routes(route("", gateway="10.7.0.1", device="eth0"), route("10.7.0.1/32", device="eth0", scope=253))
+    answer = g.update_routes(route("", gateway="2001:db8::1", device="eth0"),
+                             route("10.8.0.0/16", gateway="10.1.0.1", source="10.1.0.2", mtu=1300))
+    expect_equal(len(answer), 4, "it answers with ours")
+    expect_equal(g.own_routes(), {"default": "2001:db8::1", "10.7.0.1": "eth0", "10.8.0.0/16": "10.1.0.1"},
+                 "routes")
+    seen = ip_json(s.pod, "-d", "route", "show", "10.8.0.0/16")[0]
+    expect_equal((seen["prefsrc"], seen["metrics"][0]["mtu"]), ("10.1.0.2", 1300), "source and MTU")
+    expect_equal(ip_json(s.pod, "route", "show", "default")[0]["gateway"], "10.7.0.1", "IPv4 default")
+
+
+@case
+def routes_are_replaced_in_place(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    for last in ("1", "9"):
+        g.update_routes(route("10.8.0.0/16", gateway=f"10.1.0.{last}", device="eth0"),
+                        route("2001:db8:8::/48", gateway=f"2001:db8::{last}", device="eth0"))
+    expect_equal(g.own_routes(), {"10.8.0.0/16": "10.1.0.9", "2001:db8:8::/48": "2001:db8::9"}, "one each")
+    g.update_routes(route("2001:db8:8::/48", device="eth0"), route("10.8.0.0/16", device="eth0", scope=253))
+    expect_equal(g.own_routes(), {"10.8.0.0/16": "eth0", "2001:db8:8::/48": "eth0"}, "without a gateway")
+    g.remove_routes(route("10.8.0.0/16", gateway="10.1.0.9", device="eth0"))
+    expect("10.8.0.0/16" in g.own_routes(), "another value of that destination is not this one")
+
+
+@case
+def foreign_routes_stay(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    s.pod_ip("route add default via 10.1.0.1 proto dhcp", "route add ::/0 via 2001:db8::1 proto bgp",
+             "route add 10.50.0.0/16 via 10.1.0.1 proto bgp metric 20")
+    before = g.routes()
+    for dest, gateway in (("", "10.1.0.9"), ("", "2001:db8::9")):
+        refused(ttrpc.INTERNAL, "not ours", g.update_routes, route(dest, gateway=gateway, device="eth0"))
+        g.remove_routes(route(dest, gateway=gateway, device="eth0"))
+    expect_equal(g.routes(), before, "foreign routes")
+    g.update_routes(route("", gateway="10.1.0.1", device="eth0"))
+    g.remove_routes(route("", gateway="10.1.0.1", device="eth0"))
+    expect_equal(g.routes(), before, "an equal one is not taken over")
+    g.update_routes(route("10.50.0.0/16", gateway="10.1.0.7", device="eth0"))
+    expect_equal(len(ip_json(s.pod, "route", "show", "10.50.0.0/16")), 2, "another metric is not in the way")
+    g.remove_routes(route("10.50.0.0/16", gateway="10.1.0.7", device="eth0"), route("10.51.0.0/16"))
+    expect_equal(g.routes(), before, "ours is gone, theirs is there, what never was is no error")
+
+
+@case
+def one_bad_route_holds_up_nobody(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24"])
+    refused(ttrpc.INTERNAL, "10.8.0.0/16 via 10.99.0.1", g.update_routes, route("10.7.0.0/16", gateway="10.1.0.1"),
+            route("10.8.0.0/16", gateway="10.99.0.1"), route("10.9.0.0/16", gateway="10.1.0.1"))
+    expect_equal(sorted(g.own_routes()), ["10.7.0.0/16", "10.9.0.0/16"], "the others")
+    refused(ttrpc.INTERNAL, "Link not found", g.update_routes, route("10.8.0.0/16", device="eth9"))
+
+
+@case
+def ten_thousand_routes(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24"])
+    routes = [route(f"16.{n >> 8}.{n & 255}.0/24", gateway="10.1.0.1", device="eth0") for n in range(10000)]
+    began = time.monotonic()
+    expect_equal(len(g.update_routes(*routes)), 10000, "answered")
+    print(f"# 10,000 routes in {(time.monotonic() - began) * 1000:.0f} ms, of which much is this client's")
+    expect_equal(len(g.own_routes()), 10000, "in the kernel")
+    expect_equal(len(g.list_network()["routes"]["Routes"]), 10000, "in the list")
+    g.restart(signal.SIGKILL)
+    g.remove_routes(*routes)
+    expect_equal(g.own_routes(), {}, "withdrawn by the next life of the agent")
+
+
+@case
+def neighbours_come_and_go(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    s.pod_ip("neigh add 10.1.0.66 lladdr 02:00:00:00:00:66 dev eth0 nud permanent")
+    ours = [neighbor_value("10.1.0.1", "eth0", "02:00:00:00:00:01", state=128),
+            neighbor_value("2001:db8::1", "eth0", "02:00:00:00:00:01")]
+    for _ in range(3):
+        g.add_neighbors(*ours)
+        expect_equal(len(g.neighbours("eth0")), 3, "added")
+        g.remove_neighbors(*ours)
+        expect_equal(g.neighbours("eth0"), {"10.1.0.66": "02:00:00:00:00:66"}, "removed")
+    foreign = neighbor_value("10.1.0.66", "eth0", "02:00:00:00:00:67")
+    refused(ttrpc.INTERNAL, "not ours", g.add_neighbors, foreign)
+    g.remove_neighbors(foreign)
+    expect_equal(g.neighbours("eth0"), {"10.1.0.66": "02:00:00:00:00:66"}, "the foreign one stays")
+    g.add_neighbors(*ours)
+    g.add_neighbors(neighbor_value("10.1.0.1", "eth0", "02:00:00:00:00:02"))
+    expect_equal(g.neighbours("eth0")["10.1.0.1"], "02:00:00:00:00:02", "ours is changed")
+    g.restart(signal.SIGKILL)
+    g.remove_neighbors(*ours)
+    expect_equal(list(g.neighbours("eth0")), ["10.1.0.66"], "known after a kill")
+
+
+@case
+def interface_is_taken_back(s):
+    mac = s.veth("eth0", "addr add 192.0.2.1/24 dev {}")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    g.update_routes(route("10.8.0.0/16", gateway="10.1.0.1"))
+    g.add_neighbors(neighbor_value("10.1.0.1", "eth0", "02:00:00:00:00:01"))
+    g.remove_interface(hwAddr=mac)
+    link = g.link("eth0")
+    expect("UP" not in link["flags"], "it is up")
+    expect_equal((g.addresses("eth0"), g.own_routes(), g.neighbours("eth0")), (["192.0.2.1/24"], {}, {}), "what is left")
+    g.remove_interface(hwAddr="02:00:00:00:77:09")
+
+
+@case
+def lists_tell_the_truth(s):
+    mac = s.veth("eth0", "addr add 192.0.2.1/24 dev {}")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", mtu=1400, addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    s.pod_ip("route add 10.5.0.0/16 via 192.0.2.9 proto bgp")
+    g.update_routes(route("10.8.0.0/16", gateway="10.1.0.1", device="eth0", mtu=1300),
+                    route("2001:db8:8::/48", gateway="2001:db8::1", device="eth0"))
+    g.add_neighbors(neighbor_value("10.1.0.1", "eth0", "02:00:00:00:00:01"))
+    (link,) = g.list_interfaces()
+    expect_equal((link["name"], link["hwAddr"], link["mtu"], link["type"]), ("eth0", mac, 1400, "veth"), "interface")
+    addresses = {(a["family"], a["address"], a["mask"]) for a in link["IPAddresses"]}
+    expect({(0, "10.1.0.2", "24"), (0, "192.0.2.1", "24"), (1, "2001:db8::2", "64")} <= addresses, str(addresses))
+    routes = {r["dest"]: (r["gateway"], r["device"], r["family"], r["mtu"]) for r in g.list_routes()}
+    for dest, wanted in {"10.8.0.0/16": ("10.1.0.1", "eth0", 0, 1300), "2001:db8:8::/48": ("2001:db8::1", "eth0", 1, 0),
+                         "10.5.0.0/16": ("192.0.2.9", "eth0", 0, 0)}.items():
+        expect_equal(routes.get(dest), wanted, dest)
+    network = g.list_network()
+    expect_equal(sorted(a["address"] for a in network["interfaces"]["Interfaces"][0]["IPAddresses"]),
+                 ["10.1.0.2", "2001:db8::2"], "our addresses")
+    expect_equal(sorted(r["dest"] for r in network["routes"]["Routes"]), ["10.8.0.0/16", "2001:db8:8::/48"], "our routes")
+    expect_equal([n["lladdr"] for n in network["neighbors"]["ARPNeighbors"]], ["02:00:00:00:00:01"], "our neighbours")
+    s.pod_ip("addr del 10.1.0.2/24 dev eth0")
+    expect_equal([a["address"] for a in g.list_network()["interfaces"]["Interfaces"][0]["IPAddresses"]],
+                 ["2001:db8::2"], "what somebody took away is not said to be there")
+
+
+@case
+def broken_journal_is_set_aside(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24"])
+    with open(s.path("state/owned"), "r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.truncate()
+    g.restart()
+    expect_equal(g.run.stderr().count("set aside"), 1, "said once")
+    expect(os.path.exists(s.path("state/owned.broken")), "it is kept")
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.3/24"])
+    expect_equal(g.addresses("eth0"), ["10.1.0.2/24", "10.1.0.3/24"], "what is not known to be ours stays")
+
+
+@case
+def nothing_is_lost_while_addresses_change(s):
+    """A ping every 2 ms through 50 changes: each is answered."""
+    mac = s.veth("eth0")
+    s.peers_ip("addr add 10.1.0.1/24 dev p-eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24"])
+    g.update_routes(route("10.8.0.0/16", gateway="10.1.0.1"))
+    with inside(s.peers):
+        run("ping", "-c1", "-W10", "10.1.0.2")
+        ping = subprocess.Popen(["ping", "-i0.002", "-W2", "-q", "10.1.0.2"], stdout=subprocess.PIPE, text=True)
+    s.children.append(ping)
+    for n in range(50):
+        g.update_interface(hwAddr=mac, name="eth0", mtu=1400 + n, addresses=["10.1.0.2/24", f"10.1.1.{n}/24", f"2001:db8::{n}/64"])
+        g.update_routes(route(f"10.9.{n}.0/24", gateway="10.1.0.1"))
+    ping.send_signal(signal.SIGINT)
+    report = ping.communicate(timeout=20)[0]
+    # The last one may be under way when ping is ended.
+    sent, received = (int(report.split(word)[0].split()[-1]) for word in (" packets transmitted", " received"))
+    expect(sent > 5 and sent - received <= 1, report)
+    expect_equal(g.own_routes()["10.8.0.0/16"], "10.1.0.1", "its first route")
+
+
+@case
+def bad_requests_are_refused(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    for method in ("UpdateInterface", "UpdateRoutes", "AddARPNeighbors"):
+        refused(ttrpc.INVALID_ARGUMENT, "", g.call, ttrpc.AGENT, method, b"")
+        refused(ttrpc.INVALID_ARGUMENT, "", g.call, ttrpc.AGENT, method, b"\x0a\xff\xff")
+    refused(ttrpc.INVALID_ARGUMENT, "", g.update_interface, hwAddr="")
+    refused(ttrpc.INVALID_ARGUMENT, "", g.update_interface, hwAddr=mac, addresses=["10.1.0.300/24"])
+    refused(ttrpc.INVALID_ARGUMENT, "", g.update_routes, route("10.0.0.0/33"))
+    refused(ttrpc.UNIMPLEMENTED, "", g.call, ttrpc.AGENT, "GetIPTables", b"")
+    refused(ttrpc.UNIMPLEMENTED, "", g.call, ttrpc.AGENT, "ExecProcess", b"")
+    refused(ttrpc.UNIMPLEMENTED, "", g.call, "grpc.Nobody", "Check", b"")
+    expect_equal(g.addresses("eth0"), [], "nothing was done")
+
+
+@case
+def strangers_cost_themselves_only(s):
+    """Garbage, half frames, one who does not read, and more connections than there is room for."""
+    rng = seed()
+    g = Guest(s)
+    for size in (1, 9, 10, 100, 5000):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(g.path)
+            sock.sendall(rng.randbytes(size))
+    deaf = Agent.unix(g.path)
+    deaf.sock.settimeout(0.2)
+    try:
+        for _ in range(100000):
+            deaf.send(ttrpc.AGENT, "ListInterfaces", b"")
+    except TimeoutError:
+        pass
+    expect_equal(g.check(), 1, "others are served")
+    idle = [Agent.unix(g.path) for _ in range(18)]
+    expect_equal(g.check(), 1, "others are served")
+    for sock in idle + [deaf]:
+        sock.close()
+    with Agent.unix(g.path) as agent:
+        expect_equal(agent.check(), 1, "there is room again")
+    expect(g.run.memory_kib("VmRSS") < 32 << 10, "memory")
+
+
+@case
+def pipe_begins_anew_with_each_hello(s):
+    """A terminal stands for the virtio-serial port: bytes both ways, and nothing that says who came."""
+    master, slave = os.openpty()
+    run("stty", "-F", os.ttyname(slave), "raw", "-echo")
+    g = Guest(s, "--listen", "pipe://" + os.ttyname(slave))
+    rng = seed()
+
+    def hello():
+        known = bytes(rng.randrange(255) for _ in range(8))  # never the first of the fixed ones
+        os.write(master, PIPE_HELLO + known)
+        wanted, seen = PIPE_HELLO[::-1] + known, b""
+        while not seen.endswith(wanted):
+            seen += os.read(master, 1)
+
+    def check():
+        body = ttrpc.encode(ttrpc.FRAME_REQUEST, {"service": ttrpc.HEALTH, "method": "Check"})
+        os.write(master, struct.pack(">IIBB", len(body), 1, 1, 0) + body)
+        head = b"".join(os.read(master, 1) for _ in range(10))
+        return b"".join(os.read(master, 1) for _ in range(struct.unpack(">I", head[:4])[0]))
+
+    for _ in range(3):
+        hello()
+        expect(check().endswith(b"\x08\x01"), "SERVING")
+        os.write(master, b"\x00\x00\x00\x50half a frame")
+    expect_equal(g.check(), 1, "the socket beside it")
+    os.close(slave)
+
+
+@case
+def it_can_be_an_init(s):
+    """Process 1 of a namespace of its own: reaps, has a loopback, and its power-off is the namespace's end."""
+    root = s.path("root")
+    os.makedirs(root)
+    path = s.path("init.sock")
+    argv = ["unshare", "--pid", "--fork", "--mount", "--net", "--kill-child", AGENT, "--listen", f"unix://{path}",
+            "--state-dir", s.path("state")]
+    init = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+    s.children.append(init)
+    wait(lambda: os.path.exists(path), "it serves")
+    with Agent.unix(path) as agent:
+        expect_equal(agent.details()["init_daemon"], 1, "it says so")
+    (pid,) = run("pgrep", "-P", str(init.pid)).split()
+    links = run("nsenter", "-t", pid, "-n", "ip", "-br", "link", "show", "lo")
+    expect("UP" in links, links)
+    os.kill(int(pid), signal.SIGUSR2)
+    wait(lambda: init.poll() is not None, "the power is off")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest agent's hands on the real kernel: what no call from outside can bring about.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent-proto/guest/addresses.h"
+#include "agent-proto/guest/interface.h"
+#include "agent-proto/guest/links.h"
+#include "agent-proto/guest/lists.h"
+#include "agent-proto/guest/neighbours.h"
+#include "agent-proto/guest/owned.h"
+#include "agent-proto/guest/routes.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "tests/netns/sandbox.h"
+
+#define MAC "02:00:00:00:00:01"
+
+static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
+
+/* ---- what the cases share ---- */
+
+struct guest {
+	struct netlink *netlink;
+	struct owned *owned;
+	char directory[64];
+};
+
+static void guest_done(struct guest *g)
+{
+	int fd = open(g->directory, O_DIRECTORY | O_CLOEXEC);
+
+	(void)owned_free(g->owned);
+	(void)netlink_free(g->netlink);
+	(void)unlinkat(fd, OWNED_FILE, 0);
+	(void)unlinkat(fd, OWNED_FILE_BROKEN, 0);
+	(void)close(fd);
+	(void)rmdir(g->directory);
+}
+
+static void guest_begin(struct guest *g)
+{
+	*g = (struct guest){ .directory = "/tmp/netmon-guest-XXXXXX" };
+	assert_non_null(mkdtemp(g->directory));
+	assert_int_equal(netlink_new(&g->netlink), 0);
+	assert_int_equal(owned_new(&g->owned, g->directory, 1), 0);
+}
+
+/* As after a restart. */
+static void guest_again(struct guest *g, uint64_t cookie)
+{
+	g->owned = owned_free(g->owned);
+	assert_int_equal(owned_new(&g->owned, g->directory, cookie), 0);
+}
+
+static void make_veth(void)
+{
+	sandbox_ip("link add v0 address " MAC " type veth peer name v1\n"
+		   "link set v1 up\n"
+		   "link set v0 up");
+}
+
+static struct agent_ip ip_of(const char *text, uint8_t prefixlen)
+{
+	struct agent_ip ip = {
+		.family = strchr(text, ':') ? AF_INET6 : AF_INET,
+		.prefixlen = prefixlen,
+	};
+
+	assert_int_equal(inet_pton(ip.family, text, ip.bytes), 1);
+	return ip;
+}
+
+static struct agent_route route_of(const char *dest, uint8_t prefixlen, const char *gateway)
+{
+	struct agent_route r = { .dest = ip_of(dest, prefixlen), .device = "v0" };
+
+	r.family = r.dest.family;
+	if (gateway)
+		r.gateway = ip_of(gateway, 0);
+	return r;
+}
+
+static struct owned_item item_of(uint32_t index, const char *ip, uint8_t prefixlen)
+{
+	struct agent_ip a = ip_of(ip, prefixlen);
+	struct owned_item item = {
+		.index = index,
+		.kind = OWNED_ADDRESS,
+		.family = a.family,
+		.prefixlen = prefixlen,
+	};
+
+	memcpy(item.bytes, a.bytes, sizeof(item.bytes));
+	return item;
+}
+
+static size_t count_routes(struct netlink *n, uint8_t protocol)
+{
+	CLEANUP(routes_done) struct routes l = { 0 };
+	size_t found = 0;
+
+	assert_int_equal(routes_list(n, &l), 0);
+	for (size_t i = 0; i < l.n; i++)
+		found += l.items[i].protocol == protocol;
+	return found;
+}
+
+static bool has_address(struct netlink *n, const struct owned_item *item)
+{
+	CLEANUP(addresses_done) struct addresses a = { 0 };
+
+	assert_int_equal(addresses_list(n, &a), 0);
+	return addresses_has(&a, item);
+}
+
+/* ---- links ---- */
+
+/* A bridge has the MAC of what is in it: the NIC is the one without a kind, or the first. */
+static void test_by_mac_is_the_nic(void **state)
+{
+	struct links_link items[] = {
+		{ .index = 2, .kind = "bridge", .has_mac = true },
+		{ .index = 9, .has_mac = true },
+		{ .index = 5, .has_mac = true },
+		{ .index = 1, .has_mac = false },
+	};
+	struct links l = { .items = items, .n = 4 };
+	static const uint8_t zero[6] = { 0 };
+
+	(void)state;
+	assert_int_equal(links_by_mac(&l, zero)->index, 5);
+	assert_null(links_by_mac(&l, mac));
+}
+
+/* Old kernels rename no link that is up: what goes with it comes back, whoever it belongs to. */
+static void test_rename_down_keeps_all(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct owned_item v6;
+	uint32_t index;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	index = sandbox_ifindex("v0");
+	v6 = item_of(index, "2001:db8::2", 64);
+	sandbox_ip("addr add 10.1.0.2/24 dev v0\n"
+		   "addr add 2001:db8::2/64 dev v0 nodad\n"
+		   "route add 10.7.0.1 dev v0 proto 186\n"
+		   "route add 10.8.0.0/16 via 10.7.0.1 proto 186\n"
+		   "route add 10.9.0.0/16 via 10.1.0.1 proto 157 mtu 1300 metric 7\n"
+		   "route add 2001:db8:8::/48 via 2001:db8::1 proto 186");
+	assert_int_equal(links_rename_down(g.netlink, index, "net0"), 0);
+	assert_int_equal(sandbox_ifindex("net0"), index);
+	assert_int_equal(count_routes(g.netlink, 186), 3);
+	assert_int_equal(count_routes(g.netlink, ROUTES_PROTOCOL), 1);
+	assert_true(has_address(g.netlink, &v6));
+}
+
+/* Also when the new name is refused. */
+static void test_rename_down_fails_harmlessly(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	CLEANUP(links_done) struct links l = { 0 };
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	sandbox_ip("addr add 10.1.0.2/24 dev v0\n"
+		   "route add 10.8.0.0/16 via 10.1.0.1 proto 186");
+	assert_int_equal(links_rename_down(g.netlink, sandbox_ifindex("v0"), "a/b"), -EINVAL);
+	err_clear();
+	assert_int_equal(count_routes(g.netlink, 186), 1);
+	assert_int_equal(links_list(g.netlink, &l), 0);
+	assert_true(links_by_name(&l, "v0")->flags & IFF_UP);
+}
+
+static void test_events_tell_of_links(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+
+	(void)state;
+	guest_begin(&g);
+	assert_false(netlink_take_events(g.netlink));
+	make_veth();
+	assert_true(netlink_take_events(g.netlink));
+	assert_false(netlink_take_events(g.netlink));
+}
+
+static void test_absent_link_is_a_condition(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_interface i = { .has_mac = true, .mac = { 2, 9, 9, 9, 9, 9 } };
+
+	(void)state;
+	guest_begin(&g);
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), INTERFACE_ABSENT);
+	assert_int_equal(interface_remove(g.netlink, g.owned, &i), 0);
+	i.has_mac = false;
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), -EINVAL);
+	err_clear();
+}
+
+/* ---- addresses ---- */
+
+/* Killed between the note and the address: the note goes, and who adds it meanwhile keeps it. */
+static void test_noted_but_never_added(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_interface i = { .has_mac = true };
+	struct owned_item item;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	item = item_of(sandbox_ifindex("v0"), "10.1.0.2", 24);
+	assert_int_equal(owned_add(g.owned, &item), 0);
+	assert_int_equal(owned_save(g.owned), 0);
+	guest_again(&g, 1);
+	memcpy(i.mac, mac, sizeof(mac));
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), 0);
+	assert_false(owned_has(g.owned, &item));
+	sandbox_ip("addr add 10.1.0.2/24 dev v0");
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), 0);
+	assert_true(has_address(g.netlink, &item));
+}
+
+static void test_ipv6_switched_off_is_no_failure(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_ip ips[] = { ip_of("2001:db8::2", 64), ip_of("10.1.0.2", 24) };
+	struct agent_interface i = { .has_mac = true, .ips = ips, .n_ips = 2 };
+	struct owned_item v4, v6;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	sandbox_write("/proc/sys/net/ipv6/conf/v0/disable_ipv6", "1");
+	memcpy(i.mac, mac, sizeof(mac));
+	v4 = item_of(sandbox_ifindex("v0"), "10.1.0.2", 24);
+	v6 = item_of(sandbox_ifindex("v0"), "2001:db8::2", 64);
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), 0);
+	assert_true(has_address(g.netlink, &v4));
+	assert_false(owned_has(g.owned, &v6));
+}
+
+/* ---- the journal ---- */
+
+static void test_journal_outlives_a_restart(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct owned_item a = item_of(3, "10.1.0.2", 24), b = item_of(3, "2001:db8::2", 64);
+	size_t n;
+
+	(void)state;
+	guest_begin(&g);
+	assert_int_equal(owned_add(g.owned, &a), 0);
+	assert_int_equal(owned_add(g.owned, &b), 0);
+	assert_int_equal(owned_add(g.owned, &a), 0);
+	b.kind = OWNED_NEIGHBOR;
+	assert_false(owned_has(g.owned, &b));
+	assert_int_equal(owned_save(g.owned), 0);
+	guest_again(&g, 1);
+	assert_non_null(owned_items(g.owned, &n));
+	assert_int_equal(n, 2);
+	assert_true(owned_has(g.owned, &a));
+	owned_remove(g.owned, &a);
+	assert_int_equal(owned_save(g.owned), 0);
+	guest_again(&g, 1);
+	assert_false(owned_has(g.owned, &a));
+}
+
+static void test_journal_of_another_namespace_is_none(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct owned_item a = item_of(3, "10.1.0.2", 24);
+
+	(void)state;
+	guest_begin(&g);
+	assert_int_equal(owned_add(g.owned, &a), 0);
+	assert_int_equal(owned_save(g.owned), 0);
+	guest_again(&g, 12);
+	assert_false(owned_has(g.owned, &a));
+}
+
+static bool is_aside(const struct guest *g)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/" OWNED_FILE_BROKEN, g->directory);
+	return access(path, F_OK) == 0;
+}
+
+static void forget_aside(const struct guest *g)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/" OWNED_FILE_BROKEN, g->directory);
+	(void)unlink(path);
+}
+
+static void write_journal(const struct guest *g, const char *data, size_t size)
+{
+	char path[128];
+	CLEANUP(cleanup_close) int fd = -1;
+
+	(void)snprintf(path, sizeof(path), "%s/" OWNED_FILE, g->directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(io_write_all(fd, data, size), 0);
+}
+
+/* Cut anywhere, or with any byte changed: set aside or read, never a crash and never half of it. */
+static void test_journal_cut_anywhere_is_set_aside(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	CLEANUP(cleanup_free) char *whole = NULL;
+	struct owned_item a = item_of(3, "10.1.0.2", 24);
+	char path[128];
+	size_t size, head, n;
+
+	(void)state;
+	guest_begin(&g);
+	assert_int_equal(owned_add(g.owned, &a), 0);
+	assert_int_equal(owned_save(g.owned), 0);
+	(void)snprintf(path, sizeof(path), "%s/" OWNED_FILE, g.directory);
+	assert_int_equal(io_read_path(path, 4096, &whole, &size), 0);
+	head = strcspn(whole, "\n");
+	for (size_t i = 0; i < size; i++) {
+		forget_aside(&g);
+		write_journal(&g, whole, i);
+		guest_again(&g, 1);
+		(void)owned_items(g.owned, &n);
+		assert_int_equal(n, 0);
+		assert_true(is_aside(&g) || (i >= 15 && i <= head));
+	}
+}
+
+/* ---- routes and neighbours ---- */
+
+/* The same call twice changes nothing, and the kernel tells nobody of a change. */
+static void test_routes_twice_are_left_alone(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_route r[] = { route_of("10.8.0.0", 16, "10.1.0.1"),
+				   route_of("2001:db8:8::", 48, "2001:db8::1") };
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	sandbox_ip("addr add 10.1.0.2/24 dev v0\n"
+		   "addr add 2001:db8::2/64 dev v0 nodad");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(routes_update(g.netlink, r, 2), 0);
+		assert_int_equal(count_routes(g.netlink, ROUTES_PROTOCOL), 2);
+	}
+	assert_int_equal(routes_remove(g.netlink, r, 2), 0);
+	assert_int_equal(routes_remove(g.netlink, r, 2), 0);
+	assert_int_equal(count_routes(g.netlink, ROUTES_PROTOCOL), 0);
+	assert_int_equal(routes_update(g.netlink, NULL, 0), 0);
+}
+
+/* NLM_F_REPLACE would take it: IPv6 with all that was appended to it. */
+static void test_appended_foreign_route_is_not_replaced(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_route r = route_of("2001:db8:8::", 48, "2001:db8::9");
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	sandbox_ip("addr add 2001:db8::2/64 dev v0 nodad");
+	sandbox_ip6("route add 2001:db8:8::/48 via 2001:db8::1 dev v0 proto 186\n"
+		    "route append 2001:db8:8::/48 via 2001:db8::2:1 dev v0 proto 186");
+	assert_int_equal(routes_update(g.netlink, &r, 1), -EEXIST);
+	err_clear();
+	assert_int_equal(routes_remove(g.netlink, &r, 1), 0);
+	assert_int_equal(count_routes(g.netlink, 186), 1);
+}
+
+static void test_lists_of_an_empty_guest(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	CLEANUP(agent_network_done) struct agent_network n = { 0 };
+
+	(void)state;
+	guest_begin(&g);
+	assert_int_equal(lists_interfaces(g.netlink, g.owned, LISTS_ALL, &n), 0);
+	assert_int_equal(lists_routes(g.netlink, LISTS_ALL, &n), 0);
+	assert_int_equal(lists_neighbors(g.netlink, g.owned, &n), 0);
+	assert_int_equal(n.n_interfaces + n.n_routes + n.n_neighbors, 0);
+}
+
+/* One that the kernel has learnt is taken over. */
+static void test_learnt_neighbour_is_taken_over(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_neighbor a = {
+		.ip = ip_of("10.1.0.1", 0),
+		.device = "v0",
+		.mac = { 2, 0, 0, 0, 0, 9 },
+	};
+	size_t n;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	sandbox_ip("addr add 10.1.0.2/24 dev v0\n"
+		   "neigh add 10.1.0.1 lladdr 02:00:00:00:00:08 dev v0 nud reachable");
+	assert_int_equal(neighbours_add(g.netlink, g.owned, &a, 1), 0);
+	(void)owned_items(g.owned, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(neighbours_remove(g.netlink, g.owned, &a, 1), 0);
+	(void)owned_items(g.owned, &n);
+	assert_int_equal(n, 0);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, sandbox_enter, sandbox_leave)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_by_mac_is_the_nic),
+		CASE(test_rename_down_keeps_all),
+		CASE(test_rename_down_fails_harmlessly),
+		CASE(test_events_tell_of_links),
+		CASE(test_absent_link_is_a_condition),
+		CASE(test_noted_but_never_added),
+		CASE(test_ipv6_switched_off_is_no_failure),
+		CASE(test_journal_outlives_a_restart),
+		CASE(test_journal_of_another_namespace_is_none),
+		CASE(test_journal_cut_anywhere_is_set_aside),
+		CASE(test_routes_twice_are_left_alone),
+		CASE(test_appended_foreign_route_is_not_replaced),
+		CASE(test_lists_of_an_empty_guest),
+		CASE(test_learnt_neighbour_is_taken_over),
+	};
+
+	log_set_level(LOG_ERR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
