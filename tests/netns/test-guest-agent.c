@@ -39,25 +39,31 @@ static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
 struct guest {
 	struct netlink *netlink;
 	struct owned *owned;
-	char directory[64];
+	const char *directory;
 };
 
-static void guest_done(struct guest *g)
-{
-	int fd = open(g->directory, O_DIRECTORY | O_CLOEXEC);
+/* One for the program, removed at its end: a case that fails cleans nothing up. */
+static char directory[] = "/tmp/netmon-guest-XXXXXX";
 
-	(void)owned_free(g->owned);
-	(void)netlink_free(g->netlink);
+static void empty_directory(void)
+{
+	int fd = open(directory, O_DIRECTORY | O_CLOEXEC);
+
 	(void)unlinkat(fd, OWNED_FILE, 0);
 	(void)unlinkat(fd, OWNED_FILE_BROKEN, 0);
 	(void)close(fd);
-	(void)rmdir(g->directory);
+}
+
+static void guest_done(struct guest *g)
+{
+	(void)owned_free(g->owned);
+	(void)netlink_free(g->netlink);
 }
 
 static void guest_begin(struct guest *g)
 {
-	*g = (struct guest){ .directory = "/tmp/netmon-guest-XXXXXX" };
-	assert_non_null(mkdtemp(g->directory));
+	*g = (struct guest){ .directory = directory };
+	empty_directory();
 	assert_int_equal(netlink_new(&g->netlink), 0);
 	assert_int_equal(owned_new(&g->owned, g->directory, 1), 0);
 }
@@ -453,6 +459,13 @@ int main(void)
 		CASE(test_learnt_neighbour_is_taken_over),
 	};
 
+	int failed;
+
 	log_set_level(LOG_ERR);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (!mkdtemp(directory))
+		return EXIT_FAILURE;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	empty_directory();
+	(void)rmdir(directory);
+	return failed;
 }
