@@ -52,22 +52,28 @@ static void mount_place(const struct place *p)
 		log_warn("mount %s: %s", p->path, strerror(errno));
 }
 
-static void speak_to_kernel_log(void)
+/*
+ * The kernel gives its init the console, unless the initramfs had no node for it. (Not /dev/kmsg:
+ * poll() never calls that writable, and base/log.c waits for it.)
+ */
+static void speak_to_console(void)
 {
-	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	int fd;
 
-	if (fd < 0)
+	if (fcntl(STDERR_FILENO, F_GETFD) >= 0)
 		return;
-	(void)dup2(fd, STDERR_FILENO);
-	if (fd > STDERR_FILENO)
+	fd = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0 && fd != STDERR_FILENO) {
+		(void)dup2(fd, STDERR_FILENO);
 		(void)close(fd);
+	}
 }
 
 void init_mount(void)
 {
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		mount_place(&places[i]);
-	speak_to_kernel_log();
+	speak_to_console();
 }
 
 void init_reap(void)

@@ -8,8 +8,8 @@
 
 bool init_is_us(void);
 /*
- * Mounts /proc, /sys, /dev and /run where nothing is mounted, and sends our words to the kernel's
- * log, whose console is all that such a guest has. What can't be had is said and gone without.
+ * Mounts /proc, /sys, /dev and /run where nothing is mounted, and sends our words to the console.
+ * What can't be had is said and gone without.
  */
 void init_mount(void);
 void init_reap(void); /* all children that have ended, whoever left them to us */
