@@ -475,6 +475,12 @@ static void sink_agent_on_op(void *userdata, const struct sink_outcome *outcome,
 		s->denied |= denied;
 		sink_agent_tell_soon(s);
 	}
+	/*
+	 * A peer that does not answer may be one that hangs, and ours says exactly what it has when
+	 * it is met again: no doubt is left then.
+	 */
+	if (outcome->is_unknown && client_is_connected(s->client))
+		client_reset(s->client, outcome->reason);
 	s->sink.done(s->sink.userdata, outcome);
 }
 

@@ -10,6 +10,8 @@
  *          ^              ^------------------------- any failure ----------------------------+
  *          +-- not there for SINK_AGENT_RELOCATE_USEC: the VM may have been restarted elsewhere
  *
+ * An op that nobody answered costs the connection: then what the guest has is asked anew.
+ *
  * Who are you: GetGuestDetails, else Health's Version; what does not say is declarative (agent.h).
  * What do you have: List of our own agent; ListInterfaces of Kata's, whose ListRoutes can't be
  * believed and is not asked. An agent that does not list (its policy; more than its 4 MiB) is ready
