@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/ip.h"
 
 /* A link of the guest and the one of the pod that it is. */
 struct pair {
@@ -17,6 +18,7 @@ struct pair {
 };
 
 struct adoption {
+	const struct view_config *view;
 	const struct snapshot *acked, *seen, *guest;
 	struct pair *pairs;
 	size_t n;
@@ -30,11 +32,29 @@ static void adoption_done(struct adoption *a)
 		table_unref(a->tables[k]);
 }
 
-static const struct link *find_mac(const struct table *links, const struct link *l)
+static bool has_mac_of(const struct link *l, const struct link *guest)
 {
+	return l->mac_bytes == MODEL_MAC_BYTES && memcmp(l->mac, guest->mac, sizeof(l->mac)) == 0;
+}
+
+static const struct link *find_told(const struct adoption *a, const struct link *guest)
+{
+	const struct table *links = snapshot_links(a->acked);
+
 	for (size_t i = 0; i < links->n; i++)
-		if (links->links[i].mac_bytes == MODEL_MAC_BYTES &&
-		    memcmp(links->links[i].mac, l->mac, sizeof(l->mac)) == 0)
+		if (has_mac_of(&links->links[i], guest))
+			return &links->links[i];
+	return NULL;
+}
+
+/* Not a bridge that has its port's MAC, nor what somebody has told us to ignore. */
+static const struct link *find_seen(const struct adoption *a, const struct link *guest)
+{
+	const struct table *links = snapshot_links(a->seen);
+
+	for (size_t i = 0; i < links->n; i++)
+		if (has_mac_of(&links->links[i], guest) &&
+		    view_is_pluggable(a->view, a->seen, &links->links[i]))
 			return &links->links[i];
 	return NULL;
 }
@@ -42,8 +62,8 @@ static const struct link *find_mac(const struct table *links, const struct link 
 /* The one that was told under this MAC, if it is there still; else one that is there. */
 static const struct link *find_ours(const struct adoption *a, const struct link *guest)
 {
-	const struct link *told = find_mac(snapshot_links(a->acked), guest);
-	const struct link *seen = find_mac(snapshot_links(a->seen), guest);
+	const struct link *told = find_told(a, guest);
+	const struct link *seen = find_seen(a, guest);
 
 	if (told && (!seen || table_find_link(snapshot_links(a->seen), told->ifindex)))
 		return told;
@@ -131,7 +151,7 @@ static int adopt_routes(struct adoption *a)
 		struct route route = routes->routes[i];
 
 		route.ifindex = ifindex_of(a, route.ifindex);
-		if (route.ifindex)
+		if (route.ifindex && route.prefixlen <= ip_bits(model_route_family(&route)))
 			r = table_add(a->tables[MODEL_ROUTE], &route);
 	}
 	return r < 0 ? err_pass(r) : 0;
@@ -185,11 +205,12 @@ static int adopt_all(struct adoption *a, bool is_exact)
 	return err_pass(r);
 }
 
-int adopt_guest(const struct snapshot *acked, const struct snapshot *seen,
-		const struct sink_guest *guest, struct snapshot *ret)
+int adopt_guest(const struct view_config *view, const struct snapshot *acked,
+		const struct snapshot *seen, const struct sink_guest *guest, struct snapshot *ret)
 {
 	CLEANUP(adoption_done)
 	struct adoption a = {
+		.view = view,
 		.acked = acked,
 		.seen = seen,
 		.guest = &guest->net,

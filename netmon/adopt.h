@@ -15,14 +15,16 @@
 
 #include "netmon/sink.h"
 #include "netmon/snapshot.h"
+#include "netmon/view.h"
 
 /**
  * adopt_guest() - acked, as the guest says
+ * @view: says which of the pod's links may be told at all
  * @acked: as it was; names the links that were told. @seen: the pod's, for those that were not
  * @guest: numbered by itself, see struct sink_guest
  * @ret: the caller's. Links that have no MAC in the pod are nobody's business and are left out; so
  *       are IPv6 link-local addresses that nobody told.
  * Return: 0, -ENOMEM.
  */
-int adopt_guest(const struct snapshot *acked, const struct snapshot *seen,
-		const struct sink_guest *guest, struct snapshot *ret);
+int adopt_guest(const struct view_config *view, const struct snapshot *acked,
+		const struct snapshot *seen, const struct sink_guest *guest, struct snapshot *ret);

@@ -5,29 +5,28 @@
 #include "netmon/backoff.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/error.h"
 
-#define BACKOFF_FIRST_CAPACITY 8
+struct backoff_entry {
+	uint64_t not_before_usec;
+	unsigned attempts;
+	bool is_used; /* somebody asked for it since backoff_begin_use() */
+};
 
 void backoff_init(struct backoff *b, uint64_t seed)
 {
-	*b = (struct backoff){ .random = seed | 1 };
+	*b = (struct backoff){ .entries = MAP_OF(struct backoff_entry), .random = seed | 1 };
 }
 
 void backoff_done(struct backoff *b)
 {
-	free(b->entries);
-	*b = (struct backoff){ 0 };
+	map_done(&b->entries);
 }
 
 static struct backoff_entry *find(const struct backoff *b, uint64_t object)
 {
-	for (size_t i = 0; i < b->n; i++)
-		if (b->entries[i].object == object)
-			return &b->entries[i];
-	return NULL;
+	return map_find(&b->entries, object);
 }
 
 /* xorshift64*: jitter needs no more. */
@@ -51,28 +50,10 @@ static uint64_t wait_usec(struct backoff *b, unsigned attempts)
 	return usec - usec / 4 + next_random(b) % (usec / 2);
 }
 
-static struct backoff_entry *add(struct backoff *b, uint64_t object)
-{
-	if (b->n == b->capacity) {
-		size_t capacity = b->capacity ? b->capacity * 2 : BACKOFF_FIRST_CAPACITY;
-		struct backoff_entry *grown =
-			reallocarray(b->entries, capacity, sizeof(*b->entries));
-
-		if (!grown)
-			return NULL;
-		b->entries = grown;
-		b->capacity = capacity;
-	}
-	b->entries[b->n] = (struct backoff_entry){ .object = object };
-	return &b->entries[b->n++];
-}
-
 int backoff_add(struct backoff *b, uint64_t object, uint64_t now_usec)
 {
-	struct backoff_entry *e = find(b, object);
+	struct backoff_entry *e = map_put(&b->entries, object);
 
-	if (!e)
-		e = add(b, object);
 	if (!e)
 		return err_raise(-ENOMEM, "back off");
 	e->attempts++;
@@ -82,10 +63,7 @@ int backoff_add(struct backoff *b, uint64_t object, uint64_t now_usec)
 
 void backoff_clear(struct backoff *b, uint64_t object)
 {
-	struct backoff_entry *e = find(b, object);
-
-	if (e)
-		*e = b->entries[--b->n];
+	map_remove(&b->entries, object);
 }
 
 bool backoff_is_waiting(const struct backoff *b, uint64_t object, uint64_t now_usec)
@@ -113,27 +91,42 @@ unsigned backoff_attempt(const struct backoff *b, uint64_t object)
 
 uint64_t backoff_deadline(const struct backoff *b, uint64_t now_usec)
 {
-	uint64_t deadline = CLOCK_NEVER;
+	uint64_t deadline = CLOCK_NEVER, object;
+	size_t at = 0;
+	void *value;
 
-	for (size_t i = 0; i < b->n; i++)
-		if (b->entries[i].not_before_usec > now_usec &&
-		    b->entries[i].not_before_usec < deadline)
-			deadline = b->entries[i].not_before_usec;
+	while (map_next(&b->entries, &at, &object, &value)) {
+		uint64_t usec = ((const struct backoff_entry *)value)->not_before_usec;
+
+		if (usec > now_usec && usec < deadline)
+			deadline = usec;
+	}
 	return deadline;
+}
+
+size_t backoff_count(const struct backoff *b)
+{
+	return b->entries.n;
 }
 
 void backoff_begin_use(struct backoff *b)
 {
-	for (size_t i = 0; i < b->n; i++)
-		b->entries[i].is_used = false;
+	size_t at = 0;
+	uint64_t object;
+	void *value;
+
+	while (map_next(&b->entries, &at, &object, &value))
+		((struct backoff_entry *)value)->is_used = false;
+}
+
+static bool is_wanted(const void *value, const void *now_usec)
+{
+	const struct backoff_entry *e = value;
+
+	return e->is_used || *(const uint64_t *)now_usec < e->not_before_usec;
 }
 
 void backoff_end_use(struct backoff *b, uint64_t now_usec)
 {
-	size_t kept = 0;
-
-	for (size_t i = 0; i < b->n; i++)
-		if (b->entries[i].is_used || now_usec < b->entries[i].not_before_usec)
-			b->entries[kept++] = b->entries[i];
-	b->n = kept;
+	map_filter(&b->entries, is_wanted, &now_usec);
 }

@@ -11,19 +11,14 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/map.h"
 
 #define BACKOFF_FIRST_USEC (100 * CLOCK_USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC   (10 * CLOCK_USEC_PER_SEC)
 
 struct backoff {
-	struct backoff_entry {
-		uint64_t object;
-		unsigned attempts;
-		uint64_t not_before_usec;
-		bool is_used; /* somebody asked for it since backoff_begin_use() */
-	} * entries;
-	size_t n, capacity;
-	uint64_t random; /* of the jitter; never 0 */
+	struct map entries; /* struct backoff_entry, by object */
+	uint64_t random;    /* of the jitter; never 0 */
 };
 
 void backoff_init(struct backoff *b, uint64_t seed);
@@ -37,6 +32,7 @@ bool backoff_is_waiting(const struct backoff *b, uint64_t object, uint64_t now_u
 bool backoff_use(struct backoff *b, uint64_t object, uint64_t now_usec);
 /* Which attempt the next one is, from 1. */
 unsigned backoff_attempt(const struct backoff *b, uint64_t object);
+size_t backoff_count(const struct backoff *b); /* objects */
 /* When the first of those that wait may be tried; CLOCK_NEVER. */
 uint64_t backoff_deadline(const struct backoff *b, uint64_t now_usec);
 

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "netmon/plan.h"
 #include "netmon/snapshot.h"
@@ -40,7 +41,15 @@ bool doubt_is_put(enum plan_verb verb);
 /* @op: the first of @n routes or neighbours; nobody knows how it ended. Return: 0, -ENOMEM. */
 int doubt_ops(struct doubt *d, const struct plan *p, const struct op *op, size_t n);
 
-/* After a plan: @acked gets back what was not told. Return: 0, -ENOMEM. */
+/* All routes of a link went over there. */
+void doubt_flushed(struct doubt *d, uint32_t ifindex);
+
+/*
+ * After a plan: what is not in @acked any more was taken back, and @acked gets back what was not
+ * told. Return: 0, -ENOMEM.
+ */
 int doubt_put_back(struct doubt *d, struct snapshot *acked);
+/* The same for a copy of acked while the plan is there: for the disk. Return: 0, -ENOMEM. */
+int doubt_complete(const struct doubt *d, struct snapshot *acked);
 /* Before the difference is made: takes out of @acked what is to be told. Return: 0, -ENOMEM. */
 int doubt_retell(struct doubt *d, struct snapshot *acked, const struct snapshot *wanted);

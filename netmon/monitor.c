@@ -202,6 +202,9 @@ static int start(struct monitor *m)
 		state_set_maybe(m->state, m->reconcile.maybe, m->reconcile.n_maybe);
 	if (m->loaded.is_fresh && state_compact(m->state, &m->reconcile.acked) < 0)
 		err_clear(); /* broken: tried again every second */
+	/* What it was to put counts as put (reconcile_start()): a second kill must not lose that. */
+	if (m->loaded.pending.is_set && m->sink->ops->guest && doubt_is_put(m->loaded.pending.verb))
+		state_outcome(m->state, true);
 	state_loaded_done(&m->loaded);
 	audit_resync(m, "start");
 	return 0;
@@ -209,9 +212,12 @@ static int start(struct monitor *m)
 
 static void save_when_idle(struct monitor *m)
 {
+	CLEANUP(snapshot_done) struct snapshot acked = SNAPSHOT_NULL;
+
 	if (!reconcile_is_idle(&m->reconcile) || !state_wants_compaction(m->state))
 		return;
-	if (state_compact(m->state, &m->reconcile.acked) < 0)
+	if (reconcile_acked_at_rest(&m->reconcile, &acked) < 0 ||
+	    state_compact(m->state, &acked) < 0)
 		err_clear(); /* said once by state.c's caller in on_state(); tried again below */
 }
 

@@ -146,6 +146,9 @@ struct marks {
 	uint8_t *to[_MODEL_KIND_MAX];	/* 1: this item comes */
 	bool routes_replaced;
 	bool routes_stale;
+	/* what a NIC keeps that is another link's now, under that one's number; NULL: nothing */
+	struct table *moved[_MODEL_KIND_MAX];
+	int error; /* the first, of an addition to that */
 };
 
 static void marks_done(struct marks *m)
@@ -153,6 +156,7 @@ static void marks_done(struct marks *m)
 	for (enum model_kind k = 0; k < _MODEL_KIND_MAX; k++) {
 		free(m->from[k]);
 		free(m->to[k]);
+		table_unref(m->moved[k]);
 	}
 }
 
@@ -204,29 +208,72 @@ static void mark_deleted(struct marks *m, size_t link)
 	mark_routes_of_link(m, ifindex);
 }
 
-/* Addresses that an update takes away; the others of plan->from stay beside those that come. */
-static void mark_updated_addrs(struct marks *m, uint32_t ifindex)
+static bool is_kept_addr(const struct marks *m, const struct addr *a)
+{
+	return m->plan->keeps_addrs4 && a->family == AF_INET &&
+	       !table_find(snapshot_addrs(&m->plan->to), a);
+}
+
+static bool has_same_mac(const struct link *a, const struct link *b)
+{
+	return memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
+}
+
+/*
+ * Addresses that an update takes away; the others of plan->from stay beside those that come. With
+ * another MAC it is another NIC, which has none of them.
+ */
+static void mark_updated_addrs(struct marks *m, const struct link *link, bool is_same_nic)
 {
 	const struct table *from = snapshot_addrs(&m->plan->from);
-	size_t n, first = table_range_of_link(from, ifindex, &n);
+	size_t n, first = table_range_of_link(from, link->ifindex, &n);
 
-	for (size_t i = first; i < first + n; i++) {
-		const struct addr *a = &from->addrs[i];
-
-		if (!m->plan->keeps_addrs4 || a->family != AF_INET ||
-		    table_find(snapshot_addrs(&m->plan->to), a))
+	for (size_t i = first; i < first + n; i++)
+		if (!is_same_nic || !is_kept_addr(m, &from->addrs[i]))
 			m->from[MODEL_ADDR][i] = 1;
-	}
 }
 
 static void mark_updated(struct marks *m, const struct op *op)
 {
-	uint32_t ifindex = plan_link_from(m->plan, op)->ifindex;
+	const struct link *from = plan_link_from(m->plan, op);
 
 	m->from[MODEL_LINK][op->from] = 1;
-	mark_updated_addrs(m, ifindex);
+	mark_updated_addrs(m, from, has_same_mac(from, plan_link_to(m->plan, op)));
 	if (m->plan->update_flushes)
-		mark_routes_of_link(m, ifindex);
+		mark_routes_of_link(m, from->ifindex);
+}
+
+static void move_one(struct marks *m, enum model_kind kind, const void *item)
+{
+	int r = m->moved[kind] ? 0 : table_new(&m->moved[kind], kind);
+
+	if (r >= 0)
+		r = table_add(m->moved[kind], item);
+	if (r < 0 && m->error == 0)
+		m->error = r;
+}
+
+/* Its addresses and neighbours are still there, on what is the other link now. */
+static void move_kept(struct marks *m, uint32_t from, uint32_t to)
+{
+	const struct table *addrs = snapshot_addrs(&m->plan->from);
+	const struct table *neighs = snapshot_neighs(&m->plan->from);
+	size_t n, first = table_range_of_link(addrs, from, &n);
+
+	for (size_t i = first; i < first + n; i++) {
+		struct addr a = addrs->addrs[i];
+
+		a.ifindex = to;
+		if (is_kept_addr(m, &a))
+			move_one(m, MODEL_ADDR, &a);
+	}
+	first = table_range_of_link(neighs, from, &n);
+	for (size_t i = first; i < first + n; i++) {
+		struct neigh neigh = neighs->neighs[i];
+
+		neigh.ifindex = to;
+		move_one(m, MODEL_NEIGH, &neigh);
+	}
 }
 
 /* The guest knows a NIC by its MAC: a link that it kept is the one that is told under that MAC now. */
@@ -234,10 +281,12 @@ static void mark_superseded(struct marks *m, const struct link *to)
 {
 	const struct table *from = snapshot_links(&m->plan->from);
 
-	for (size_t i = 0; m->plan->keeps_links && i < from->n; i++)
-		if (from->links[i].ifindex != to->ifindex &&
-		    memcmp(from->links[i].mac, to->mac, sizeof(to->mac)) == 0)
-			mark_deleted(m, i);
+	for (size_t i = 0; m->plan->keeps_links && i < from->n; i++) {
+		if (from->links[i].ifindex == to->ifindex || !has_same_mac(&from->links[i], to))
+			continue;
+		move_kept(m, from->links[i].ifindex, to->ifindex);
+		mark_deleted(m, i);
+	}
 }
 
 static void mark_link_to(struct marks *m, const struct op *op)
@@ -339,6 +388,27 @@ static bool has_marks(const struct marks *m, enum model_kind kind)
 	       memchr(m->to[kind], 1, m->plan->to.tables[kind]->n);
 }
 
+static int apply_kind(const struct marks *m, enum model_kind kind, struct snapshot *s)
+{
+	struct table *t = NULL;
+	int r;
+
+	if (has_marks(m, kind)) { /* otherwise it is shared as it is */
+		r = merge(m, kind, &t);
+		if (r < 0)
+			return err_pass(r);
+		snapshot_replace(s, t);
+	}
+	if (!m->moved[kind])
+		return 0;
+	table_seal(m->moved[kind]);
+	r = table_union(s->tables[kind], m->moved[kind], &t);
+	if (r < 0)
+		return err_pass(r);
+	snapshot_replace(s, t);
+	return 0;
+}
+
 int plan_apply(const struct plan *p, size_t n_done, struct snapshot *ret)
 {
 	CLEANUP(snapshot_done) struct snapshot s = SNAPSHOT_NULL;
@@ -349,17 +419,14 @@ int plan_apply(const struct plan *p, size_t n_done, struct snapshot *ret)
 		return err_pass(r);
 	for (size_t i = 0; i < n_done; i++)
 		mark_op(&m, &p->ops[i]);
+	if (m.error < 0)
+		return err_pass(m.error);
 
 	snapshot_copy(&s, &p->from);
 	for (enum model_kind k = 0; k < _MODEL_KIND_MAX; k++) {
-		struct table *t = NULL;
-
-		if (!has_marks(&m, k))
-			continue; /* shared as it is */
-		r = merge(&m, k, &t);
+		r = apply_kind(&m, k, &s);
 		if (r < 0)
 			return err_pass(r);
-		snapshot_replace(&s, t);
 	}
 	if (m.routes_replaced)
 		snapshot_replace(&s, table_ref(p->to.tables[MODEL_ROUTE]));

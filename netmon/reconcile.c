@@ -216,6 +216,15 @@ static void audit(const struct reconcile *r, struct audit_record record)
 	r->config.audit(r->config.userdata, &record);
 }
 
+/* What failed as a part of many counts with them. */
+static unsigned attempt_of(const struct reconcile *r, const struct op *op)
+{
+	unsigned own = backoff_attempt(&r->backoff, op_object(&r->plan, op));
+	unsigned of_all = backoff_attempt(&r->backoff, op_group(&r->plan, op));
+
+	return own > of_all ? own : of_all;
+}
+
 static void audit_outcome(const struct reconcile *r, const struct op *op, enum sink_result result,
 			  uint64_t duration_usec, const char *reason)
 {
@@ -223,7 +232,7 @@ static void audit_outcome(const struct reconcile *r, const struct op *op, enum s
 			 .kind = AUDIT_OP,
 			 .op = plan_verb_to_string(op->verb),
 			 .interface = plan_op_interface(&r->plan, op),
-			 .attempt = backoff_attempt(&r->backoff, op_object(&r->plan, op)),
+			 .attempt = attempt_of(r, op),
 			 .result = sink_result_to_string(result),
 			 .duration_usec = duration_usec,
 			 .reason = reason,
@@ -310,24 +319,57 @@ static void sink_guest_done(struct sink_guest *g)
 	snapshot_done(&g->net);
 }
 
+/*
+ * It did not say: each link is told once more, with all its addresses, at the cost of a moment
+ * without routes where an update is one. A guest that was restarted has nothing.
+ */
+static int doubt_all_links(struct reconcile *r)
+{
+	CLEANUP(table_unrefp) struct table *links = NULL;
+	CLEANUP(table_unrefp) struct table *addrs = NULL;
+	int e = table_copy(snapshot_links(&r->acked), &links);
+
+	if (e >= 0)
+		e = table_new(&addrs, MODEL_ADDR);
+	if (e < 0)
+		return err_pass(e);
+	for (size_t i = 0; i < links->n; i++)
+		links->links[i].mtu = 0;
+	table_seal(links);
+	table_seal(addrs);
+	snapshot_replace(&r->acked, TAKE_PTR(links));
+	snapshot_replace(&r->acked, TAKE_PTR(addrs));
+	return 0;
+}
+
+static int adopt_known(struct reconcile *r, const struct snapshot *seen,
+		       const struct sink_guest *guest)
+{
+	struct snapshot acked = SNAPSHOT_NULL;
+	int e = adopt_guest(&r->config.view, &r->acked, seen, guest, &acked);
+
+	if (e < 0)
+		return err_pass(e);
+	snapshot_done(&r->acked);
+	r->acked = acked;
+	r->n_maybe = 0; /* which links it has is known */
+	return 0;
+}
+
 /* The other side is there (again): acked is what it says that it has. */
 static int adopt(struct reconcile *r, const struct snapshot *seen)
 {
 	CLEANUP(sink_guest_done) struct sink_guest guest = { 0 };
-	struct snapshot acked = SNAPSHOT_NULL;
+	bool routes_whole = r->config.view.caps.routes_whole;
 	int e = r->config.sink->ops->guest(r->config.sink, &guest);
 
-	if (e >= 0 && guest.is_known)
-		e = adopt_guest(&r->acked, seen, &guest, &acked);
+	if (e >= 0)
+		e = guest.is_known ? adopt_known(r, seen, &guest) : doubt_all_links(r);
 	if (e < 0)
 		return err_pass(e);
-	if (guest.is_known) {
-		snapshot_done(&r->acked);
-		r->acked = acked;
-	}
-	r->acked.routes_stale = r->config.view.caps.routes_whole;
+	r->acked.routes_stale = routes_whole;
 	r->must_adopt = false;
-	doubt_return(&r->doubt, &r->acked, r->config.view.caps.routes_whole, guest.is_exact);
+	doubt_return(&r->doubt, &r->acked, routes_whole, guest.is_known && guest.is_exact);
 	audit(r, (struct audit_record){
 			 .kind = AUDIT_RESYNC,
 			 .op = "resync",
@@ -338,6 +380,14 @@ static int adopt(struct reconcile *r, const struct snapshot *seen)
 						  : "the guest did not say what it has",
 		 });
 	return 0;
+}
+
+/* What may have been in the place of a doubtful route went with the others of its link. */
+static void forget_flushed(struct reconcile *r)
+{
+	for (size_t i = 0; r->plan.update_flushes && i < r->cursor; i++)
+		if (r->plan.ops[i].verb == PLAN_LINK_UPDATE)
+			doubt_flushed(&r->doubt, plan_link_to(&r->plan, &r->plan.ops[i])->ifindex);
 }
 
 static int fold_ops(struct reconcile *r)
@@ -360,6 +410,7 @@ static int fold_ops(struct reconcile *r)
 		snapshot_done(&r->acked);
 		r->acked = acked;
 	}
+	forget_flushed(r);
 	plan_done(&r->plan);
 	r->cursor = r->n_unknown = 0;
 	return 0;
@@ -462,42 +513,6 @@ static void ask_again_at(struct reconcile *r, uint64_t usec)
 		r->plan_again_usec = usec;
 }
 
-/* ---- bounces ---- */
-
-static const struct reconcile_bounce *find_bounce(const struct reconcile *r, uint32_t ifindex)
-{
-	for (size_t i = 0; i < r->n_bounces; i++)
-		if (r->bounces[i].ifindex == ifindex)
-			return &r->bounces[i];
-	return NULL;
-}
-
-/* Those that were bounced a moment ago wait: all routes that go meanwhile go with the next one. */
-static void limit_bounces(struct reconcile *r, struct withdraw *w)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < w->n_bounce; i++) {
-		const struct reconcile_bounce *last = find_bounce(r, w->bounce[i]);
-
-		if (last && r->now_usec < last->usec + RECONCILE_BOUNCE_USEC)
-			ask_again_at(r, last->usec + RECONCILE_BOUNCE_USEC);
-		else
-			w->bounce[kept++] = w->bounce[i];
-	}
-	w->n_bounce = kept;
-}
-
-static void forget_old_bounces(struct reconcile *r)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < r->n_bounces; i++)
-		if (r->now_usec < r->bounces[i].usec + RECONCILE_BOUNCE_USEC)
-			r->bounces[kept++] = r->bounces[i];
-	r->n_bounces = kept;
-}
-
 /* By the present plan. */
 static bool is_bounced(const struct reconcile *r, uint32_t ifindex)
 {
@@ -505,18 +520,6 @@ static bool is_bounced(const struct reconcile *r, uint32_t ifindex)
 		if (r->withdraw.bounce[i] == ifindex)
 			return true;
 	return false;
-}
-
-static void note_bounce(struct reconcile *r, uint32_t ifindex)
-{
-	struct reconcile_bounce *grown;
-
-	forget_old_bounces(r);
-	grown = reallocarray(r->bounces, r->n_bounces + 1, sizeof(*grown));
-	if (!grown)
-		return; /* one bounce too early at worst */
-	r->bounces = grown;
-	r->bounces[r->n_bounces++] = (struct reconcile_bounce){ ifindex, r->now_usec };
 }
 
 /* Does the op wait, or what it belongs to? The time is in plan_again_usec: see tidy_plan(). */
@@ -527,12 +530,18 @@ static bool is_waiting(struct reconcile *r, const struct op *op)
 	return backoff_use(&r->backoff, op_group(&r->plan, op), r->now_usec) || waits;
 }
 
+static bool is_refused(struct reconcile *r, const struct op *op)
+{
+	return r->refused.entries.n > 0 &&
+	       refused_is_final(&r->refused, op_value_hash(&r->plan, op));
+}
+
 /* May this op be done now? If not, sees to it that it is asked again. */
 static bool may_begin(struct reconcile *r, const struct reconcile_truth *truth, const struct op *op)
 {
 	uint64_t gap_usec = r->last_set_usec + RECONCILE_SET_GAP_USEC;
 
-	if (is_waiting(r, op))
+	if (is_refused(r, op) || is_waiting(r, op))
 		return false;
 	if (is_route_verb(op->verb) && !truth->routes_settled) {
 		r->routes_wait = true;
@@ -542,7 +551,7 @@ static bool may_begin(struct reconcile *r, const struct reconcile_truth *truth, 
 		ask_again_at(r, gap_usec);
 		return false;
 	}
-	return r->refused.n == 0 || !refused_is_final(&r->refused, op_value_hash(&r->plan, op));
+	return true;
 }
 
 static void leave_out(struct reconcile *r, const struct reconcile_truth *truth)
@@ -553,6 +562,34 @@ static void leave_out(struct reconcile *r, const struct reconcile_truth *truth)
 		if (may_begin(r, truth, &r->plan.ops[i]))
 			r->plan.ops[kept++] = r->plan.ops[i];
 	r->plan.n = kept;
+}
+
+static bool is_blamed(struct reconcile *r, const struct route *route)
+{
+	bool is_final =
+		refused_is_final(&r->refused, model_hash(MODEL_ROUTE, route, MODEL_HASH_SEED));
+
+	return backoff_use(&r->backoff, object_of_route(route), r->now_usec) || is_final;
+}
+
+/* A set goes without those for which it was refused. */
+static int leave_out_blamed(struct reconcile *r)
+{
+	const struct table *routes = snapshot_routes(&r->wanted);
+	CLEANUP(table_unrefp) struct table *t = NULL;
+	int e = 0;
+
+	if (!r->config.view.caps.routes_whole || r->refused.entries.n == 0)
+		return 0;
+	e = table_new(&t, MODEL_ROUTE);
+	for (size_t i = 0; e >= 0 && i < routes->n; i++)
+		if (!is_blamed(r, &routes->routes[i]))
+			e = table_add(t, &routes->routes[i]);
+	if (e < 0)
+		return err_pass(e);
+	table_seal(t);
+	snapshot_replace(&r->wanted, TAKE_PTR(t));
+	return 0;
 }
 
 /* From what is true and known to what is wanted and how: acked, wanted, and links to bounce. */
@@ -570,8 +607,13 @@ static int prepare(struct reconcile *r, const struct snapshot *seen, struct with
 	if (e >= 0)
 		e = make_wanted(r, seen);
 	if (e >= 0)
-		e = withdraw_plan(&r->acked, &view->caps, r->config.withdraw, &r->wanted, &r->notes,
-				  ret);
+		e = leave_out_blamed(r);
+	if (e >= 0)
+		e = withdraw_plan(&(struct withdraw_input){ .acked = &r->acked,
+							    .instead = r->doubt.instead,
+							    .caps = &view->caps,
+							    .policy = r->config.withdraw },
+				  &r->wanted, &r->notes, ret);
 	if (e >= 0)
 		e = doubt_retell(&r->doubt, &r->acked, &r->wanted); /* shadows too */
 	if (e < 0)
@@ -580,25 +622,49 @@ static int prepare(struct reconcile *r, const struct snapshot *seen, struct with
 	return 0;
 }
 
+/* After all questions of this plan were asked. */
 static void tidy_plan(struct reconcile *r, const struct reconcile_truth *truth)
 {
-	backoff_begin_use(&r->backoff);
 	leave_out(r, truth);
 	backoff_end_use(&r->backoff, r->now_usec);
+	/* While something backs off not all that is wanted is asked about. */
+	if (backoff_count(&r->backoff) == 0)
+		refused_end_use(&r->refused);
 	ask_again_at(r, settle_deadline(&r->settle, r->now_usec));
 	ask_again_at(r, backoff_deadline(&r->backoff, r->now_usec));
+}
+
+/*
+ * A route that is missed in a table that is not clean may be there, and the others of its link could
+ * not be told again.
+ */
+static void limit_bounces(struct reconcile *r, const struct reconcile_truth *truth)
+{
+	ask_again_at(r, bounce_limit(&r->bounces, &r->withdraw, r->now_usec));
+	if (truth->routes_settled || r->withdraw.n_bounce == 0)
+		return;
+	r->withdraw.n_bounce = 0;
+	r->routes_wait = true;
+}
+
+static void begin_plan(struct reconcile *r)
+{
+	withdraw_done(&r->withdraw);
+	backoff_begin_use(&r->backoff);
+	refused_begin_use(&r->refused);
+	r->plan_again_usec = CLOCK_NEVER;
+	r->routes_wait = false;
 }
 
 static int make_plan(struct reconcile *r, const struct reconcile_truth *truth)
 {
 	int e;
 
-	withdraw_done(&r->withdraw);
+	begin_plan(r);
 	e = prepare(r, truth->seen, &r->withdraw);
 	if (e < 0)
 		return err_pass(e);
-	r->plan_again_usec = CLOCK_NEVER;
-	limit_bounces(r, &r->withdraw);
+	limit_bounces(r, truth);
 	e = diff_plan_bouncing(&r->acked, &r->wanted, &r->config.view.caps, r->withdraw.bounce,
 			       r->withdraw.n_bounce, &r->plan);
 	if (e < 0)
@@ -606,7 +672,6 @@ static int make_plan(struct reconcile *r, const struct reconcile_truth *truth)
 	r->stats.plans++;
 	r->planned_generation = truth->generation;
 	r->must_plan = false;
-	r->routes_wait = false;
 	tidy_plan(r, truth);
 	return err_pass(audit_notes(r, truth->seen));
 }
@@ -641,8 +706,6 @@ static void note_begin(struct reconcile *r, const struct op *op, size_t n)
 	r->stats.ops += n;
 	if (op->verb == PLAN_ROUTES_SET)
 		r->last_set_usec = r->now_usec;
-	if (op->verb == PLAN_LINK_UPDATE && is_bounced(r, plan_link_to(&r->plan, op)->ifindex))
-		note_bounce(r, plan_link_to(&r->plan, op)->ifindex);
 }
 
 static void begin(struct reconcile *r)
@@ -687,6 +750,8 @@ static void on_success(struct reconcile *r, const struct op *op)
 	r->cursor++;
 	if (r->cursor == r->plan.n)
 		r->must_plan = true; /* something may have been left out of it */
+	if (op->verb == PLAN_LINK_UPDATE && is_bounced(r, l->ifindex))
+		bounce_note(&r->bounces, l->ifindex, r->now_usec);
 	/* Its routes went over there: they are next. */
 	if (op->verb == PLAN_LINK_UPDATE && r->plan.update_flushes && !r->plan.routes_whole)
 		r->must_plan = true;
@@ -717,11 +782,26 @@ static void note_refusal(struct reconcile *r, uint64_t hash, bool is_final)
 			return;
 }
 
+/* One of a set: the next set goes without it, and at once, since the last one may have been wiped. */
+static void blame_route(struct reconcile *r, const struct sink_outcome *outcome)
+{
+	uint64_t hash = model_hash(MODEL_ROUTE, outcome->blamed, MODEL_HASH_SEED);
+
+	note_refusal(r, hash, outcome->is_final);
+	(void)backoff_add(&r->backoff, object_of_route(outcome->blamed), r->now_usec);
+	r->routes_doubted = true;
+	r->stats.refused++;
+}
+
 static void on_failure(struct reconcile *r, const struct op *op, const struct sink_outcome *outcome)
 {
 	uint64_t hash = op_value_hash(&r->plan, op);
 	enum sink_result result = outcome->result;
 
+	if (outcome->blamed) {
+		blame_route(r, outcome);
+		return;
+	}
 	if (result == SINK_REFUSED && hash)
 		note_refusal(r, hash, outcome->is_final);
 	/* Without memory for it the object is asked again at once; no worse than no backoff. */
@@ -734,7 +814,6 @@ static void on_failure(struct reconcile *r, const struct op *op, const struct si
 	r->routes_doubted = op->verb == PLAN_ROUTES_SET;
 	r->stats.retries += result != SINK_REFUSED;
 	r->stats.refused += result == SINK_REFUSED;
-	r->must_plan = true;
 }
 
 /* How many of the ops in flight are done. */
@@ -770,27 +849,50 @@ static void journal_outcome(const struct reconcile *r, const struct op *op, size
 				 doubt_is_put(op->verb) ? n_done + n_unknown : n_done);
 }
 
-/* Behind those that may be done: they count from cursor on. */
-static void move_back(struct op *op, size_t n_unknown)
+/*
+ * One route or neighbour that fails costs no new plan: it is left out of this one. Those that came
+ * behind it in the same call are next, and unknown until then. If it came so itself it may be there
+ * all the same: what is to be put counts as put then, and is doubtful.
+ */
+static int leave_out_failed(struct reconcile *r)
 {
-	struct op failed = op[0];
+	struct op *op = &r->plan.ops[r->cursor];
+	bool may_be_done = r->n_unknown > 0;
+	int e = may_be_done ? doubt_ops(&r->doubt, &r->plan, op, 1) : 0;
 
-	memmove(op, op + 1, n_unknown * sizeof(*op));
-	op[n_unknown] = failed;
+	if (e < 0)
+		return err_pass(e);
+	if (may_be_done)
+		r->n_unknown--;
+	if (may_be_done && doubt_is_put(op->verb)) {
+		r->cursor++;
+	} else {
+		memmove(op, op + 1, (r->plan.n - r->cursor - 1) * sizeof(*op));
+		r->plan.n--;
+	}
+	r->must_plan |= r->cursor == r->plan.n;
+	return 0;
 }
 
-static void on_some_failed(struct reconcile *r, struct op *op, size_t n_unknown,
+static void on_some_failed(struct reconcile *r, size_t n_unknown,
 			   const struct sink_outcome *outcome)
 {
-	r->n_unknown = n_unknown;
+	const struct op *op = &r->plan.ops[r->cursor];
+	bool is_alone = op_group(&r->plan, op) != op_object(&r->plan, op) && !outcome->is_of_all &&
+			!outcome->is_unknown;
+
 	audit_outcome(r, op, outcome->result, outcome->duration_usec, outcome->reason);
 	on_failure(r, op, outcome);
+	if (!is_alone || leave_out_failed(r) < 0)
+		r->must_plan = true;
+	if (r->n_unknown < n_unknown)
+		r->n_unknown = n_unknown;
 }
 
 static void on_done(void *userdata, const struct sink_outcome *outcome)
 {
 	struct reconcile *r = userdata;
-	struct op *op = &r->plan.ops[r->cursor];
+	const struct op *op = &r->plan.ops[r->cursor];
 	size_t n = r->in_flight, n_done, n_unknown;
 
 	if (n == 0)
@@ -798,18 +900,16 @@ static void on_done(void *userdata, const struct sink_outcome *outcome)
 	n_done = count_done(r, outcome);
 	n_unknown = count_unknown(r, op, n - n_done, outcome);
 	r->in_flight = 0;
-	if (n_done + n_unknown < n)
-		move_back(&op[n_done], n_unknown);
 	journal_outcome(r, op, n, n_done, n_unknown);
 	if (n_done > 0) {
 		audit_done(r, op, n_done, outcome);
 		backoff_clear(&r->backoff, op_group(&r->plan, op));
 	}
+	r->n_unknown -= n_done < r->n_unknown ? n_done : r->n_unknown;
 	for (size_t i = 0; i < n_done; i++)
 		on_success(r, &op[i]);
 	if (n_done < n)
-		on_some_failed(r, &op[n_done + n_unknown < n ? n_done + n_unknown : n_done],
-			       n_unknown, outcome);
+		on_some_failed(r, n_unknown, outcome);
 	if (r->config.wake)
 		r->config.wake(r->config.userdata);
 }
@@ -849,8 +949,11 @@ static void on_news(void *userdata, enum sink_news news)
 {
 	struct reconcile *r = userdata;
 
-	r->is_reachable = news != SINK_LOST;
+	if (news != SINK_CAPS)
+		r->is_reachable = news == SINK_READY;
 	r->must_adopt |= news == SINK_READY;
+	if (news == SINK_READY)
+		refused_done(&r->refused); /* what the last one did not take the next one may */
 	r->must_plan = true;
 	take_caps(r);
 	if (r->config.wake)
@@ -903,6 +1006,15 @@ int reconcile_acked(const struct reconcile *r, struct snapshot *ret)
 	*ret = SNAPSHOT_NULL;
 	snapshot_copy(ret, &r->acked);
 	return 0;
+}
+
+int reconcile_acked_at_rest(const struct reconcile *r, struct snapshot *ret)
+{
+	int e = reconcile_acked(r, ret);
+
+	if (e >= 0)
+		e = doubt_complete(&r->doubt, ret);
+	return err_pass(e);
 }
 
 size_t reconcile_drift(const struct reconcile *r)
@@ -1014,11 +1126,10 @@ static int start_from_past(struct reconcile *r, const struct reconcile_past *pas
 		link.incarnation = 0;
 		e = add_maybe(r, &link);
 	}
-	if (e < 0 || !past->has_pending)
-		return err_pass(e);
-	if (!r->config.sink->ops->guest)
-		return err_pass(resolve_pending(r, past));
-	if (doubt_is_put(past->pending_verb))
+	if (e >= 0 && past->has_pending)
+		e = resolve_pending(r, past);
+	if (e >= 0 && past->has_pending && r->config.sink->ops->guest &&
+	    doubt_is_put(past->pending_verb))
 		assume_put(r, past->pending_if_done);
 	return err_pass(e);
 }
@@ -1046,6 +1157,7 @@ int reconcile_init(struct reconcile *r, const struct reconcile_config *config)
 	r->plan_again_usec = CLOCK_NEVER;
 	backoff_init(&r->backoff, config->seed);
 	r->is_reachable = !config->sink->ops->guest;
+	r->refused.final_times = config->sink->ops->guest ? RECONCILE_REFUSALS : REFUSED_FINAL;
 	r->config.sink->done = on_done;
 	r->config.sink->news = on_news;
 	r->config.sink->userdata = r;
@@ -1069,7 +1181,7 @@ void reconcile_done(struct reconcile *r)
 	doubt_done(&r->doubt);
 	backoff_done(&r->backoff);
 	withdraw_done(&r->withdraw);
-	free(r->bounces);
+	bounce_done(&r->bounces);
 	free(r->maybe);
 	memset(r, 0, sizeof(*r));
 }

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "netmon/audit.h"
 #include "netmon/backoff.h"
+#include "netmon/bounce.h"
 #include "netmon/doubt.h"
 #include "netmon/refused.h"
 #include "netmon/settle.h"
@@ -35,8 +36,12 @@
 #include "netmon/view.h"
 #include "netmon/withdraw.h"
 
-/* A link is taken down for the sake of a route that can't be withdrawn otherwise at most so often. */
-#define RECONCILE_BOUNCE_USEC (10 * CLOCK_USEC_PER_SEC)
+/*
+ * Refusals of a value by a side that says what it has (an agent) before it is believed: with the
+ * backoff more than 12 s, so that a kernel that was busy, and the two seconds in which an address is
+ * checked to be nobody else's, are over.
+ */
+#define RECONCILE_REFUSALS 8
 /* The first change of routes goes at once; a storm is told at this pace, in whole sets. */
 #define RECONCILE_SET_GAP_USEC (100 * CLOCK_USEC_PER_MSEC)
 
@@ -96,7 +101,7 @@ struct reconcile {
 	unsigned denied_said; /* 1U << enum model_kind: audited, see sink_caps.denied */
 	struct doubt doubt;
 	size_t in_flight; /* ops, from cursor on */
-	size_t n_unknown; /* routes or neighbours from cursor on that may be done or not */
+	size_t n_unknown; /* routes or neighbours from cursor on that may be done already */
 	uint64_t begun_usec;
 	uint64_t planned_generation;
 	uint64_t generation; /* of the newest truth */
@@ -111,11 +116,7 @@ struct reconcile {
 	size_t n_audited;
 	struct backoff backoff;
 	struct withdraw withdraw; /* links that the present plan bounces */
-	struct reconcile_bounce {
-		uint32_t ifindex;
-		uint64_t usec;
-	} * bounces; /* the last one of each link, for RECONCILE_BOUNCE_USEC */
-	size_t n_bounces;
+	struct bounces bounces;
 	struct link *maybe; /* links that the other side may have, though acked has not */
 	size_t n_maybe;
 	bool routes_doubted; /* a route set failed: what the other side has now is not known */
@@ -158,5 +159,7 @@ uint64_t reconcile_deadline(const struct reconcile *r);
 bool reconcile_is_idle(const struct reconcile *r);
 /* What the guest has, with the ops of the present plan that are done. @ret: the caller's. */
 int reconcile_acked(const struct reconcile *r, struct snapshot *ret);
+/* The same with what waits to be told once more: what is to be kept on disk. Return: 0, -ENOMEM. */
+int reconcile_acked_at_rest(const struct reconcile *r, struct snapshot *ret);
 /* Things of the pod that the guest can't be told: notes and refusals. */
 size_t reconcile_drift(const struct reconcile *r);

@@ -5,60 +5,74 @@
 #include "netmon/refused.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 
-static struct refused_entry *find(const struct refused *r, uint64_t hash)
+struct refused_entry {
+	unsigned times;
+	bool is_used;
+};
+
+static bool is_final(const struct refused *r, const struct refused_entry *e)
 {
-	for (size_t i = 0; i < r->n; i++)
-		if (r->entries[i].hash == hash)
-			return &r->entries[i];
-	return NULL;
+	return e->times >= (r->final_times ? r->final_times : REFUSED_FINAL);
 }
 
 void refused_done(struct refused *r)
 {
-	free(r->entries);
-	*r = (struct refused){ 0 };
-}
-
-static void forget_oldest(struct refused *r)
-{
-	memmove(r->entries, r->entries + 1, (r->n - 1) * sizeof(*r->entries));
-	r->n--;
+	map_done(&r->entries);
 }
 
 int refused_add(struct refused *r, uint64_t hash)
 {
-	struct refused_entry *e = find(r, hash);
+	struct refused_entry *e;
 
-	if (e)
-		return (int)++e->times;
-	if (!r->entries) {
-		r->entries = calloc(REFUSED_MAX, sizeof(*r->entries));
-		if (!r->entries)
-			return err_raise(-ENOMEM, "remember a refused value");
-	}
-	if (r->n == REFUSED_MAX)
-		forget_oldest(r);
-	r->entries[r->n++] = (struct refused_entry){ .hash = hash, .times = 1 };
-	return 1;
+	r->entries.value_bytes = sizeof(*e);
+	e = map_put(&r->entries, hash);
+	if (!e)
+		return err_raise(-ENOMEM, "remember a refused value");
+	e->is_used = true;
+	return (int)++e->times;
 }
 
-bool refused_is_final(const struct refused *r, uint64_t hash)
+bool refused_is_final(struct refused *r, uint64_t hash)
 {
-	const struct refused_entry *e = find(r, hash);
+	struct refused_entry *e = map_find(&r->entries, hash);
 
-	return e && e->times >= REFUSED_FINAL;
+	if (!e)
+		return false;
+	e->is_used = true;
+	return is_final(r, e);
 }
 
 size_t refused_count(const struct refused *r)
 {
-	size_t n = 0;
+	size_t n = 0, at = 0;
+	uint64_t hash;
+	void *e;
 
-	for (size_t i = 0; i < r->n; i++)
-		n += r->entries[i].times >= REFUSED_FINAL;
+	while (map_next(&r->entries, &at, &hash, &e))
+		n += is_final(r, e);
 	return n;
+}
+
+void refused_begin_use(struct refused *r)
+{
+	size_t at = 0;
+	uint64_t hash;
+	void *e;
+
+	while (map_next(&r->entries, &at, &hash, &e))
+		((struct refused_entry *)e)->is_used = false;
+}
+
+static bool is_used(const void *value, const void *arg)
+{
+	(void)arg;
+	return ((const struct refused_entry *)value)->is_used;
+}
+
+void refused_end_use(struct refused *r)
+{
+	map_filter(&r->entries, is_used, NULL);
 }

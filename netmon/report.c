@@ -67,7 +67,7 @@ static void say_backoffs(const struct reconcile *r)
 	CLEANUP(text_done) struct text line = TEXT_NULL;
 
 	text_appendf(&line, "waiting: %zu objects back off, %zu values refused, drift %zu",
-		     r->backoff.n, refused_count(&r->refused), reconcile_drift(r));
+		     backoff_count(&r->backoff), refused_count(&r->refused), reconcile_drift(r));
 	say(&line);
 }
 

@@ -128,6 +128,11 @@ struct sink_outcome {
 	 */
 	bool is_of_all;
 	bool is_final; /* SINK_REFUSED: believed at once (its policy) */
+	/*
+	 * PLAN_ROUTES_SET that is SINK_REFUSED: the one of plan->to that is to blame, NULL: it is
+	 * not known. It is left out of the sets that follow, and asked about again later.
+	 */
+	const struct route *blamed;
 	/* for people, hostile bytes possible, borrowed for the call; "" when done */
 	const char *reason;
 	uint64_t duration_usec;

@@ -398,6 +398,13 @@ static bool may_append(struct state *s)
 	return true;
 }
 
+/* If not even that works, a reader drops half a line, or an intent that never began. */
+static void abandon_append(struct state *s)
+{
+	(void)!ftruncate(s->fd, (off_t)s->bytes);
+	mark_broken(s);
+}
+
 /* Return: whether all of it is in the file; if not, none of it is. */
 static bool end_append(struct state *s, struct lines *l)
 {
@@ -407,9 +414,7 @@ static bool end_append(struct state *s, struct lines *l)
 		s->bytes += l->io.written_bytes;
 		return true;
 	}
-	/* If not even that works, a reader drops half a line. */
-	(void)!ftruncate(s->fd, (off_t)s->bytes);
-	mark_broken(s);
+	abandon_append(s);
 	return false;
 }
 
@@ -445,15 +450,56 @@ static bool append_outcome(struct state *s, bool done)
 	return end_append(s, &l);
 }
 
-static void write_ops(struct lines *l, struct state *s, const struct plan *plan,
-		      const struct op *op, size_t n)
+/*
+ * What an op on a link takes and brings where the other side keeps things, flushes routes, and knows
+ * a NIC by its MAC: more than the link. Without memory for it the intent is not written.
+ */
+static int write_link_effects(struct lines *l, const struct plan *p, const struct op *op)
 {
+	CLEANUP(snapshot_done) struct snapshot before = SNAPSHOT_NULL;
+	CLEANUP(snapshot_done) struct snapshot after = SNAPSHOT_NULL;
+	size_t at = (size_t)(op - p->ops);
+	int r = plan_apply(p, at, &before);
+
+	if (r >= 0)
+		r = plan_apply(p, at + 1, &after);
+	if (r < 0)
+		return err_pass(r);
+	for (size_t k = 0; k < N_KEPT_KINDS; k++)
+		if (before.tables[kept_kinds[k]] != after.tables[kept_kinds[k]])
+			write_difference(l, whole(before.tables[kept_kinds[k]]),
+					 whole(after.tables[kept_kinds[k]]));
+	/* The last link of an intent is the one that it is about. */
+	if (op->verb == PLAN_LINK_DEL)
+		write_item(l, MODEL_LINK, GOES, plan_link_from(p, op));
+	else
+		write_item(l, MODEL_LINK, COMES, plan_link_to(p, op));
+	write_stale_line(l, after.routes_stale);
+	return 0;
+}
+
+static bool has_effects(const struct plan *p, const struct op *op)
+{
+	return is_link_verb(op->verb) && (p->keeps_links || p->keeps_addrs4 || p->update_flushes);
+}
+
+/* Return: 0, -ENOMEM: what was written is no whole intent. */
+static int write_ops(struct lines *l, struct state *s, const struct plan *plan, const struct op *op,
+		     size_t n)
+{
+	int r = 0;
+
 	s->intent++;
 	s->intent_verb = op->verb;
 	write_intent(l, s->intent, op->verb);
-	for (size_t i = 0; i < n; i++)
-		write_op(l, plan, &op[i]);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		if (has_effects(plan, &op[i]))
+			r = write_link_effects(l, plan, &op[i]);
+		else
+			write_op(l, plan, &op[i]);
+	}
 	write_u64_line(l, "begun", s->intent);
+	return err_pass(r);
 }
 
 void state_intent(struct state *s, const struct plan *plan, const struct op *op, size_t n)
@@ -467,8 +513,10 @@ void state_intent(struct state *s, const struct plan *plan, const struct op *op,
 	lines_init(&l, s->fd);
 	if (op->verb == PLAN_LINK_DEL)
 		s->going = *plan_link_from(plan, op);
-	write_ops(&l, s, plan, op, n);
-	s->intent_is_open = end_append(s, &l);
+	if (write_ops(&l, s, plan, op, n) < 0)
+		abandon_append(s);
+	else
+		s->intent_is_open = end_append(s, &l);
 }
 
 void state_outcome(struct state *s, bool done)
@@ -491,7 +539,7 @@ void state_outcome_part(struct state *s, const struct plan *plan, const struct o
 	lines_init(&l, s->fd);
 	s->intent_is_open = false;
 	write_undone(&l, s);
-	write_ops(&l, s, plan, op, n_done);
+	(void)write_ops(&l, s, plan, op, n_done); /* of routes and neighbours: can't fail */
 	write_u64_line(&l, "done", s->intent);
 	(void)end_append(s, &l);
 }

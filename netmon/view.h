@@ -123,7 +123,7 @@ struct view_input {
 	 */
 	const uint32_t *settling;
 	size_t n_settling;
-	const struct refused *refused;
+	struct refused *refused; /* asked, see refused_is_final() */
 	uint64_t now_usec;
 };
 

@@ -38,10 +38,8 @@ void withdraw_done(struct withdraw *w)
 }
 
 struct withdrawal {
-	const struct snapshot *acked;
+	const struct withdraw_input *in;
 	const struct snapshot *wanted; /* as the view made it: what covers is no shadow */
-	const struct sink_caps *caps;
-	enum withdraw_policy policy;
 	struct view_notes *notes;
 	struct withdraw result;
 	struct table *routes;	 /* of wanted, with shadows; NULL: there is none */
@@ -161,14 +159,29 @@ static int add_bounce(struct withdrawal *w, uint32_t ifindex)
 	return 0;
 }
 
+/* A bounce flushes, and what is not to go has to be told again: both have to be possible. */
+static bool may_bounce(const struct withdrawal *w, const struct route *r)
+{
+	const struct sink_caps *caps = w->in->caps;
+
+	return w->in->policy == WITHDRAW_BOUNCE && caps->update_flushes &&
+	       !(caps->denied & (1U << MODEL_LINK | 1U << MODEL_ROUTE)) &&
+	       is_wanted_link(w, r->ifindex);
+}
+
 static int withdraw_route(struct withdrawal *w, const struct route *r)
 {
+	const struct route *instead;
 	struct route shadow;
 
 	if (make_shadow(w, r, &shadow))
 		return err_pass(add_shadow(w, &shadow));
-	if (w->policy == WITHDRAW_BOUNCE && is_wanted_link(w, r->ifindex))
+	if (may_bounce(w, r))
 		return err_pass(add_bounce(w, r->ifindex));
+	/* It may be that another one is there, on a link that can be. */
+	instead = w->in->instead ? table_find(w->in->instead, r) : NULL;
+	if (instead && may_bounce(w, instead))
+		return err_pass(add_bounce(w, instead->ifindex));
 	return err_pass(note(w, MODEL_ROUTE, r, r->ifindex));
 }
 
@@ -182,7 +195,7 @@ static void collect_lengths(struct withdrawal *w)
 
 static int withdraw_routes(struct withdrawal *w)
 {
-	const struct table *acked = snapshot_routes(w->acked);
+	const struct table *acked = snapshot_routes(w->in->acked);
 	int r = 0;
 
 	collect_lengths(w);
@@ -196,7 +209,7 @@ static int withdraw_routes(struct withdrawal *w)
 
 static int note_links(struct withdrawal *w)
 {
-	const struct table *acked = snapshot_links(w->acked);
+	const struct table *acked = snapshot_links(w->in->acked);
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < acked->n; i++)
@@ -207,7 +220,7 @@ static int note_links(struct withdrawal *w)
 
 static int note_addrs4(struct withdrawal *w)
 {
-	const struct table *acked = snapshot_addrs(w->acked);
+	const struct table *acked = snapshot_addrs(w->in->acked);
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < acked->n; i++) {
@@ -222,7 +235,7 @@ static int note_addrs4(struct withdrawal *w)
 
 static int note_neighs(struct withdrawal *w)
 {
-	const struct table *acked = snapshot_neighs(w->acked);
+	const struct table *acked = snapshot_neighs(w->in->acked);
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < acked->n; i++) {
@@ -236,7 +249,7 @@ static int note_neighs(struct withdrawal *w)
 
 static int withdraw_all(struct withdrawal *w)
 {
-	const struct sink_caps *caps = w->caps;
+	const struct sink_caps *caps = w->in->caps;
 	int r = 0;
 
 	if (caps->keeps_links)
@@ -250,16 +263,13 @@ static int withdraw_all(struct withdrawal *w)
 	return err_pass(r);
 }
 
-int withdraw_plan(const struct snapshot *acked, const struct sink_caps *caps,
-		  enum withdraw_policy policy, struct snapshot *wanted, struct view_notes *notes,
-		  struct withdraw *ret)
+int withdraw_plan(const struct withdraw_input *in, struct snapshot *wanted,
+		  struct view_notes *notes, struct withdraw *ret)
 {
 	CLEANUP(withdrawal_done)
 	struct withdrawal w = {
-		.acked = acked,
+		.in = in,
 		.wanted = wanted,
-		.caps = caps,
-		.policy = policy,
 		.notes = notes,
 	};
 	int r = withdraw_all(&w);

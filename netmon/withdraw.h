@@ -35,13 +35,20 @@ struct withdraw {
 
 void withdraw_done(struct withdraw *w); /* legal on { 0 }; usable with CLEANUP() */
 
+struct withdraw_input {
+	const struct snapshot *acked;
+	/* routes that may be there in the place of doubtful ones of acked (doubt.h); NULL: none */
+	const struct table *instead;
+	const struct sink_caps *caps;
+	enum withdraw_policy policy;
+};
+
 /**
- * withdraw_plan() - how what @acked has and @wanted has not is taken back
+ * withdraw_plan() - how what acked has and @wanted has not is taken back
  * @wanted: gets the shadows. @notes: gets what stays (VIEW_GUEST_ONLY)
  * @ret: the caller's: links whose routes go by a bounce
  *
  * Does nothing for a side that keeps nothing. Return: 0, -ENOMEM.
  */
-int withdraw_plan(const struct snapshot *acked, const struct sink_caps *caps,
-		  enum withdraw_policy policy, struct snapshot *wanted, struct view_notes *notes,
-		  struct withdraw *ret);
+int withdraw_plan(const struct withdraw_input *in, struct snapshot *wanted,
+		  struct view_notes *notes, struct withdraw *ret);

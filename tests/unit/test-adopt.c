@@ -36,13 +36,14 @@ static int teardown(void **state)
 static void adopt_as(bool is_exact)
 {
 	CLEANUP(snapshot_done) struct snapshot told = SNAPSHOT_NULL, seen = SNAPSHOT_NULL;
+	static const struct view_config view = { .kinds = VIEW_KINDS_DEFAULT };
 	struct sink_guest guest = { .is_known = true, .is_exact = is_exact };
 
 	pod_snapshot(&c.told, &told);
 	pod_snapshot(&c.pod, &seen);
 	pod_snapshot(&c.guest, &guest.net);
 	snapshot_done(&c.acked);
-	assert_int_equal(adopt_guest(&told, &seen, &guest, &c.acked), 0);
+	assert_int_equal(adopt_guest(&view, &told, &seen, &guest, &c.acked), 0);
 	snapshot_done(&guest.net);
 }
 
@@ -84,6 +85,21 @@ static void test_a_nic_that_the_pod_has_not_is_nobodys_business(void **state)
 	adopt_as(false);
 	assert_int_equal(snapshot_links(&c.acked)->n, 0);
 	assert_int_equal(snapshot_addrs(&c.acked)->n, 0);
+}
+
+/* A bridge has the MAC of its port, and often the lower number. */
+static void test_a_link_that_can_not_be_plugged_is_not_the_one(void **state)
+{
+	struct link *bridge = pod_link(&c.pod, 5, "br0");
+
+	(void)state;
+	memcpy(bridge->kind, "bridge", sizeof("bridge"));
+	bridge->mac[5] = 40;
+	pod_link(&c.pod, 40, "eth1");
+	nic(2, "eth1", 40);
+	adopt_as(false);
+	assert_null(acked_link(5));
+	assert_non_null(acked_link(40));
 }
 
 static void test_a_link_that_was_told_and_is_gone_from_the_pod_is_still_over_there(void **state)
@@ -185,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_a_link_is_the_one_with_its_mac_as_the_guest_has_it),
 		CASE(test_a_nic_that_the_pod_has_not_is_nobodys_business),
+		CASE(test_a_link_that_can_not_be_plugged_is_not_the_one),
 		CASE(test_a_link_that_was_told_and_is_gone_from_the_pod_is_still_over_there),
 		CASE(test_a_link_that_was_told_and_is_gone_from_the_guest_is_not),
 		CASE(test_a_mac_that_moved_to_another_link_is_that_links),

@@ -873,7 +873,7 @@ static void test_success_ends_the_backoff(void **state)
 	run();
 	assert_int_equal(h.n_told, 7);
 	assert_idle();
-	assert_int_equal(h.r.backoff.n, 0);
+	assert_int_equal(backoff_count(&h.r.backoff), 0);
 	h.trouble.times = 1;
 	pod_addr(&h.pod, 4, "10.0.0.2/24");
 	look();
@@ -913,7 +913,7 @@ static void test_a_link_that_failed_and_went_is_forgotten(void **state)
 	run();
 	assert_told("");
 	assert_idle();
-	assert_int_equal(h.r.backoff.n, 0);
+	assert_int_equal(backoff_count(&h.r.backoff), 0);
 }
 
 static void test_a_sink_that_can_not_begin_is_a_retry(void **state)

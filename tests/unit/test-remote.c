@@ -81,8 +81,10 @@ static struct {
 	bool list_is_denied;
 	struct sink_outcome refuse; /* what becomes of refuse_dst; result 0: it is no trouble */
 	uint8_t refuse_dst;	    /* its second byte */
+	uint8_t blame_dst;	    /* of one for which a set is refused; 0: none */
+	bool routes_unsettled;
 	struct sink_call call;
-	unsigned updates, begins, routes_told, drifts, resyncs;
+	unsigned births, updates, begins, routes_told, drifts, resyncs;
 } h;
 
 static bool chance(unsigned percent)
@@ -324,18 +326,35 @@ static bool is_refused(const struct op *op)
 	return h.refuse.result != SINK_DONE && r && r->dst[1] == h.refuse_dst;
 }
 
+/* As Kata does it: what was there is gone, and what comes before the bad one is there. */
+static const struct route *find_blamed(void)
+{
+	const struct table *routes = snapshot_routes(&h.call.plan->to);
+
+	for (size_t i = 0; h.blame_dst && h.call.op->verb == PLAN_ROUTES_SET && i < routes->n; i++)
+		if (routes->routes[i].dst[1] == h.blame_dst)
+			return &routes->routes[i];
+	return NULL;
+}
+
 static void end_op(void)
 {
 	size_t n_done = 0;
 
-	if (chance(4)) { /* no answer: how far it came nobody knows */
+	if (find_blamed()) {
+		h.guest.n_routes = 0;
+		end((struct sink_outcome){ .result = SINK_REFUSED, .blamed = find_blamed() });
+		return;
+	}
+
+	if (chance(10)) { /* no answer: how far it came nobody knows */
 		for (size_t i = 0; i < h.call.n && chance(50); i++)
 			(void)carry_out(h.call.plan, &h.call.op[i]);
 		end((struct sink_outcome){
 			.result = SINK_RETRY, .is_unknown = true, .is_of_all = true });
 		return;
 	}
-	while (n_done < h.call.n && !chance(4) && !is_refused(&h.call.op[n_done]) &&
+	while (n_done < h.call.n && !chance(10) && !is_refused(&h.call.op[n_done]) &&
 	       carry_out(h.call.plan, &h.call.op[n_done]))
 		n_done++;
 	/* Some go on behind the one that fails. */
@@ -405,7 +424,7 @@ static void change_link(void)
 		pod_drop_link(&h.pod, ifindex);
 	} else {
 		(void)snprintf(name, sizeof(name), "eth%u", ifindex);
-		pod_link(&h.pod, ifindex, name)->incarnation = ++h.updates;
+		pod_link(&h.pod, ifindex, name)->incarnation = ++h.births;
 	}
 }
 
@@ -494,7 +513,7 @@ static void change(void)
 
 static void step(void)
 {
-	struct reconcile_truth t = { &h.seen, h.truth, true };
+	struct reconcile_truth t = { &h.seen, h.truth, !h.routes_unsettled };
 
 	if (h.in_flight && h.now_usec >= h.done_at_usec)
 		end_op();
@@ -707,9 +726,12 @@ static void one_round(enum generation generation)
 			disconnect();
 		else if (!h.is_connected && chance(60))
 			connect_again();
+		h.routes_unsettled = chance(20);
+		h.list_is_denied = chance(10);
 		run_for(random_net_below(&dice, 200) * MSEC);
 	}
 	h.is_quiet = true;
+	h.routes_unsettled = h.list_is_denied = false;
 	plug();
 	if (!h.is_connected)
 		connect_again();
@@ -917,8 +939,8 @@ static void test_a_kind_that_is_denied_is_said_once_and_left_alone(void **state)
 	assert_true(reconcile_is_idle(&h.r));
 }
 
-/* Its policy may deny the list: what was told is believed to be there, and told once more. */
-static void test_a_guest_that_does_not_say_what_it_has_is_not_taken_for_empty(void **state)
+/* Its policy may deny the list: everything is told once more, since it may have been restarted. */
+static void test_a_guest_that_does_not_say_what_it_has_is_told_everything_once_more(void **state)
 {
 	(void)state;
 	start_quiet(ADDITIVE);
@@ -927,11 +949,171 @@ static void test_a_guest_that_does_not_say_what_it_has_is_not_taken_for_empty(vo
 	h.list_is_denied = true;
 	h.updates = h.routes_told = 0;
 	disconnect();
+	h.guest.n_addrs = h.guest.n_routes = 0;
 	connect_again();
 	run_until_quiet();
-	assert_int_equal(h.updates, 0);
+	assert_int_equal(h.updates, 1);
 	assert_int_equal(h.routes_told, 2);
-	assert_int_equal(snapshot_links(&h.r.acked)->n, 1);
+	assert_int_equal(h.guest.n_addrs, 1);
+	assert_int_equal(h.guest.n_routes, 2);
+}
+
+/* A link that may have been told, and is gone since: its MAC is another link's now. */
+static void test_what_may_have_been_told_is_no_doubt_once_the_guest_has_said_it(void **state)
+{
+	struct link old;
+
+	(void)state;
+	start(OURS);
+	h.is_quiet = true;
+	pod_link(&h.pod, FIRST_LINK, "eth0");
+	look();
+	connect_again();
+	while (!h.in_flight) {
+		step();
+		h.now_usec += MSEC;
+	}
+	plug();
+	h.in_flight = false;
+	end((struct sink_outcome){ .result = SINK_RETRY, .is_unknown = true });
+	disconnect();
+	old = h.pod.links[0];
+	pod_drop_link(&h.pod, FIRST_LINK);
+	memcpy(pod_link(&h.pod, 12, "eth0")->mac, old.mac, sizeof(old.mac));
+	pod_addr(&h.pod, 12, "10.12.0.2/24");
+	look();
+	connect_again();
+	run_until_quiet();
+	assert_int_equal(h.guest.n_addrs, 1);
+}
+
+static void test_a_route_that_may_be_in_the_place_of_another_goes_by_a_bounce(void **state)
+{
+	(void)state;
+	start_quiet(ADDITIVE);
+	pod_link(&h.pod, 12, "eth1");
+	pod_addr(&h.pod, 12, "10.12.0.2/24");
+	pod_route(&h.pod, 12, "0.0.0.0/0", "10.12.0.1");
+	plug();
+	look();
+	run_until_quiet();
+	pod_drop_route(&h.pod, "0.0.0.0/0");
+	pod_route(&h.pod, FIRST_LINK, "0.0.0.0/0", "10.11.0.1");
+	look();
+	while (!h.in_flight) {
+		step();
+		h.now_usec += MSEC;
+	}
+	end((struct sink_outcome){ .result = SINK_RETRY, .is_unknown = true, .is_of_all = true });
+	pod_drop_link(&h.pod, FIRST_LINK);
+	look();
+	run_until_quiet();
+	assert_int_equal(h.guest.n_routes, 0);
+}
+
+static void test_no_link_is_bounced_for_routes_that_can_not_be_told_again(void **state)
+{
+	(void)state;
+	start_quiet(ADDITIVE);
+	add_routes(3);
+	run_until_quiet();
+	h.caps.denied = 1U << MODEL_ROUTE;
+	h.sink.news(h.sink.userdata, SINK_CAPS);
+	pod_drop_route(&h.pod, "10.101.0.0/16");
+	look();
+	run_until_quiet();
+	assert_int_equal(h.guest.n_routes, 3);
+}
+
+static void test_no_link_is_bounced_while_the_route_table_is_not_clean(void **state)
+{
+	(void)state;
+	start_quiet(ADDITIVE);
+	add_routes(3);
+	run_until_quiet();
+	h.updates = 0;
+	h.routes_unsettled = true;
+	pod_drop_route(&h.pod, "10.101.0.0/16");
+	look();
+	run_for(200 * MSEC);
+	assert_int_equal(h.updates, 0);
+	h.routes_unsettled = false;
+	run_until_quiet();
+	assert_int_equal(h.updates, 1);
+	assert_int_equal(h.guest.n_routes, 2);
+}
+
+static void test_addresses_that_a_nic_keeps_are_reported_of_the_link_that_has_it_now(void **state)
+{
+	struct link old;
+
+	(void)state;
+	start_quiet(ADDITIVE);
+	old = h.pod.links[0];
+	pod_drop_link(&h.pod, FIRST_LINK);
+	look();
+	run_until_quiet();
+	memcpy(pod_link(&h.pod, 12, "eth0")->mac, old.mac, sizeof(old.mac));
+	pod_addr(&h.pod, 12, "10.12.0.2/24");
+	look();
+	run_until_quiet();
+	assert_int_equal(h.guest.n_addrs, 2);
+	assert_int_equal(reconcile_drift(&h.r), 1);
+}
+
+/* Each of them is asked about a few times, and no more. */
+static void test_thousands_of_refused_routes_come_to_rest(void **state)
+{
+	struct table *t = NULL;
+
+	(void)state;
+	start_quiet(ADDITIVE);
+	h.caps.batch_max = 2500;
+	h.sink.news(h.sink.userdata, SINK_CAPS);
+	h.refuse = (struct sink_outcome){ .result = SINK_REFUSED, .is_final = true };
+	h.refuse_dst = 200;
+	h.begins = 0;
+	assert_int_equal(table_new(&t, MODEL_ROUTE), 0);
+	for (unsigned i = 0; i < 3000; i++)
+		assert_int_equal(table_add(t, &(struct route){ .dst = { 10, 200, (uint8_t)(i >> 8),
+									(uint8_t)i },
+							       .prefixlen = 32,
+							       .ifindex = FIRST_LINK,
+							       .scope = 253 }),
+				 0);
+	table_seal(t);
+	snapshot_replace(&h.seen, t);
+	h.truth++;
+	run_until_quiet();
+	assert_true(reconcile_is_idle(&h.r));
+	assert_int_equal(h.begins, 3000);
+	assert_int_equal(reconcile_drift(&h.r), 3000);
+	look();
+	run_until_quiet();
+	assert_int_equal(reconcile_drift(&h.r), 0);
+}
+
+/* A set of which one is refused goes without it, at once and as long as that stands. */
+static void test_a_set_goes_without_the_route_to_blame(void **state)
+{
+	(void)state;
+	start_quiet(DECLARATIVE);
+	add_routes(3);
+	run_until_quiet();
+	h.blame_dst = 104;
+	add_routes(4);
+	run_for(50 * MSEC);
+	assert_int_equal(h.guest.n_routes, 3);
+	run_until_quiet();
+	assert_int_equal(h.guest.n_routes, 3);
+	assert_int_equal(reconcile_drift(&h.r), 1);
+	assert_true(reconcile_is_idle(&h.r));
+	/* the next agent may take it */
+	h.blame_dst = 0;
+	disconnect();
+	connect_again();
+	run_until_quiet();
+	assert_int_equal(h.guest.n_routes, 4);
 }
 
 #define CASE(name) cmocka_unit_test_teardown(name, teardown)
@@ -950,7 +1132,14 @@ int main(void)
 		CASE(test_a_link_is_bounced_once_in_ten_seconds_for_all_that_goes),
 		CASE(test_an_update_of_a_link_is_followed_by_its_routes),
 		CASE(test_a_kind_that_is_denied_is_said_once_and_left_alone),
-		CASE(test_a_guest_that_does_not_say_what_it_has_is_not_taken_for_empty),
+		CASE(test_a_guest_that_does_not_say_what_it_has_is_told_everything_once_more),
+		CASE(test_what_may_have_been_told_is_no_doubt_once_the_guest_has_said_it),
+		CASE(test_a_route_that_may_be_in_the_place_of_another_goes_by_a_bounce),
+		CASE(test_no_link_is_bounced_for_routes_that_can_not_be_told_again),
+		CASE(test_no_link_is_bounced_while_the_route_table_is_not_clean),
+		CASE(test_addresses_that_a_nic_keeps_are_reported_of_the_link_that_has_it_now),
+		CASE(test_thousands_of_refused_routes_come_to_rest),
+		CASE(test_a_set_goes_without_the_route_to_blame),
 	};
 
 	random_net_start(&dice);

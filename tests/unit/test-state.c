@@ -275,14 +275,29 @@ static const struct sink_caps all_caps[] = {
 	{ .routes_whole = true, .updates_links = true, .neighbours = true },
 	{ .updates_links = true, .neighbours = true },
 	{ .neighbours = true },
+	/* agents: Kata's of both generations, ours */
+	{ .routes_whole = true,
+	  .updates_links = true,
+	  .neighbours = true,
+	  .keeps_links = true,
+	  .keeps_neighs = true,
+	  .update_flushes = true },
+	{ .updates_links = true,
+	  .neighbours = true,
+	  .keeps_links = true,
+	  .keeps_addrs4 = true,
+	  .keeps_routes = true,
+	  .keeps_neighs = true,
+	  .update_flushes = true },
 };
+#define N_CAPS (sizeof(all_caps) / sizeof(all_caps[0]))
 
 static void make_plan(uint64_t *seed, const struct snapshot *acked, struct plan *ret)
 {
 	CLEANUP(snapshot_done) struct snapshot wanted = SNAPSHOT_NULL;
 
 	random_network(seed, &wanted);
-	assert_int_equal(diff_plan(acked, &wanted, &all_caps[below(seed, 4)], ret), 0);
+	assert_int_equal(diff_plan(acked, &wanted, &all_caps[below(seed, N_CAPS)], ret), 0);
 }
 
 /* ---- the laws ---- */

@@ -67,8 +67,11 @@ static void plan(void)
 	withdraw_done(&c.withdraw);
 	c.notes.n = c.notes.n_all = 0;
 	pod_snapshot(&c.pod, &c.wanted);
-	assert_int_equal(
-		withdraw_plan(&c.acked, &c.caps, c.policy, &c.wanted, &c.notes, &c.withdraw), 0);
+	assert_int_equal(withdraw_plan(&(struct withdraw_input){ .acked = &c.acked,
+								 .caps = &c.caps,
+								 .policy = c.policy },
+				       &c.wanted, &c.notes, &c.withdraw),
+			 0);
 }
 
 /* "10.1.0.0/16 via 10.0.0.1 dev 4; ..." of all that is wanted, shadows too */
