@@ -123,9 +123,13 @@ def command_of(pid):
         return ""
 
 
+# Processes that outlive a case: what takes long to start, and is shared by the cases of a file.
+SHARED = set()
+
+
 def kill_leftovers():
     for pid in processes():
-        if pid not in (1, os.getpid()):
+        if pid not in SHARED | {1, os.getpid()}:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -709,19 +713,26 @@ def run_case(function):
     return not wrong
 
 
-def main():
-    """Runs the cases of the file, or those named as arguments."""
+def main(before=None, after=None):
+    """
+    Runs the cases of the file, or those named as arguments. before(): what needs the network of the machine, which
+    the cases have not. after(): when all are through.
+    """
     if os.geteuid() != 0:
         print("ok all # SKIP needs root: it makes network namespaces")
         sys.exit(77)
     for path in (PROGRAM, STUB):
         if not os.path.exists(path):
             sys.exit(f"{path} is not built; NETMON_PROGRAM and NETMON_STUB say where the two programs are")
+    if before:
+        before()
     sys.stdout.flush()
     make_world()
     os.umask(0o022)
     wanted = [function for function in CASES if len(sys.argv) < 2 or function.__name__ in sys.argv[1:]]
     failed = [function.__name__ for function in wanted if not run_case(function)]
+    if after:
+        after()
     sys.stdout.flush()
     os._exit(1 if failed or not wanted else 0)
 
