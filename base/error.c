@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,7 +116,7 @@ static size_t err_show_trail(size_t used)
 	return n > 0 ? err_show(used, ")") : used;
 }
 
-const char *err_text(void)
+static const char *err_shown(bool has_trail)
 {
 	int saved = errno;
 	size_t used = 0;
@@ -125,9 +126,20 @@ const char *err_text(void)
 	if (err.sentence[0] != '\0')
 		used = err_show(used, "%s: ", err.sentence);
 	used = err_show_reason(used);
-	(void)err_show_trail(used);
+	if (has_trail)
+		(void)err_show_trail(used);
 	errno = saved;
 	return err.shown;
+}
+
+const char *err_text(void)
+{
+	return err_shown(true);
+}
+
+const char *err_sentence(void)
+{
+	return err_shown(false);
 }
 
 void err_clear(void)

@@ -65,6 +65,8 @@ static inline int err_pass_from(const char *function, int r)
  * bytes: whoever prints it escapes it, as log_at() does. Keeps errno.
  */
 const char *err_text(void);
+/* Likewise without the trail: for whoever typed a command, and reads no source. */
+const char *err_sentence(void);
 
 /* err_clear() - forget it: somebody has decided what follows. */
 void err_clear(void);

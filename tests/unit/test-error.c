@@ -38,12 +38,27 @@ static void test_sentence_reason_and_trail(void **state)
 	assert_string_equal(err_text(), "no error");
 }
 
+static void test_the_sentence_alone_has_no_trail(void **state)
+{
+	(void)state;
+	(void)sink_cli_begin();
+	assert_string_equal(err_sentence(), "open '/x': No such file or directory");
+	assert_non_null(strstr(err_text(), " (open_inner < "));
+	(void)err_pass(-EIO);
+	assert_string_equal(err_sentence(), "Input/output error");
+	(void)err_raise(-EPERM, "after %s", err_sentence());
+	assert_string_equal(err_sentence(), "after Input/output error: Operation not permitted");
+	err_clear();
+	assert_string_equal(err_sentence(), "no error");
+}
+
 static void test_errno_is_kept(void **state)
 {
 	(void)state;
 	errno = EXDEV;
 	(void)sink_cli_begin();
 	(void)err_text();
+	(void)err_sentence();
 	assert_int_equal(errno, EXDEV);
 	err_clear();
 }
@@ -142,6 +157,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sentence_reason_and_trail),
+		cmocka_unit_test(test_the_sentence_alone_has_no_trail),
 		cmocka_unit_test(test_errno_is_kept),
 		cmocka_unit_test(test_wrong_signs_are_never_silent),
 		cmocka_unit_test(test_pass_ignores_success),
