@@ -307,8 +307,9 @@ class FakeAgent:
             answer = encode("Response", {"status": {"code": refusal.code, "message": refusal.message}})
         if method in self.silent:
             return None
-        if method in self.raw:
-            return self.raw[method]
+        raw = self.raw.get(method)
+        if raw is not None:
+            return raw
         return HEADER.pack(len(answer), stream_id, RESPONSE, 0) + answer
 
     def call(self, request):
@@ -325,8 +326,9 @@ class FakeAgent:
             self.violate(f"{method}: {error!r}")
             raise Refusal(INVALID_ARGUMENT, "can't decode") from error
         self.calls.append((method, values))
-        if method in self.fail:
-            raise Refusal(*self.fail[method])
+        refusal = self.fail.get(method)  # a test may take it away between two looks
+        if refusal:
+            raise Refusal(*refusal)
         handler = getattr(self, "on_" + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", method).lower())
         answer = handler(values)
         return self.payload.get(method, encode(answered, answer))

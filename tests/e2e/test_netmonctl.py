@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """netmonctl against an agent that checks what it is told: kata-network as of 1.x, and the agent's own commands."""
 
+import contextlib
 import json
 import os
 import signal
@@ -370,7 +371,8 @@ def the_monitor_s_question_is_answered_rightly(s):
         m.kill(signal.SIGKILL)
         for pid in processes():
             if "kata-network add-iface" in command_of(pid):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it may have ended of itself
+                    os.kill(pid, signal.SIGKILL)
         guest.agent.silent.clear()
         told = len(guest.agent.requests("UpdateInterface"))
         s.start(runtime=CTL)
