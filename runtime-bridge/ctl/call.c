@@ -3,8 +3,9 @@
  * An agent, called as a function is, see call.h.
  *
  * How it works. Each step (find, connect, call, pause) starts something on the loop and runs the
- * loop until that something has said how it ended, or the deadline has passed. The callbacks only
- * note what they were told: client and locate are never freed from within.
+ * loop until that something has said how it ended, or the time is up. The callbacks only note what
+ * they were told: client and locate are never freed from within. What has been waited for is taken
+ * off the time that is left.
  */
 #include "runtime-bridge/ctl/call.h"
 
@@ -26,17 +27,18 @@
 
 struct call {
 	sd_event *event;
-	sd_event_source *deadline;
+	sd_event_source *deadline; /* of the step that runs */
 	sd_event_source *pause;
-	uint64_t deadline_usec;
+	uint64_t left_usec;
 	struct locate *locate;
 	struct client *client;
 	bool has_url;
 	struct url url;
 	char id[TEXT_SANDBOX_ID_MAX + 1];
 
-	bool is_over; /* the deadline has passed */
+	bool is_over; /* the time is up */
 	/* of the step that runs */
+	bool is_connecting; /* it is for the client to say how it ends */
 	bool has_ended;
 	int condition;
 	struct text answer;
@@ -75,15 +77,37 @@ static int call_on_deadline(sd_event_source *source, uint64_t usec, void *userda
 	return 0;
 }
 
+static int call_arm(struct call *c, uint64_t now)
+{
+	int r;
+
+	c->deadline = sd_event_source_disable_unref(c->deadline);
+	r = sd_event_add_time(c->event, &c->deadline, CLOCK_MONOTONIC, now + c->left_usec,
+			      CALL_ACCURACY_USEC, call_on_deadline, c);
+	return r < 0 ? err_raise(r, "set a deadline") : 0;
+}
+
+static void call_spend(struct call *c, uint64_t usec)
+{
+	c->left_usec = usec < c->left_usec ? c->left_usec - usec : 0;
+	if (c->left_usec == 0)
+		c->is_over = true;
+}
+
 /* Runs the loop until the step has ended. Return: its condition; @if_over when the time is up. */
 static int call_wait(struct call *c, int if_over, const char *why)
 {
-	while (!c->has_ended && !c->is_over) {
-		int r = sd_event_run(c->event, UINT64_MAX);
+	uint64_t begun = clock_now_usec();
+	int r = call_arm(c, begun);
 
+	if (r < 0)
+		return err_pass(r);
+	while (!c->has_ended && !c->is_over) {
+		r = sd_event_run(c->event, UINT64_MAX);
 		if (r < 0)
 			return err_raise(r, "run the event loop");
 	}
+	call_spend(c, clock_now_usec() - begun);
 	call_end(c, if_over, why);
 	return c->condition;
 }
@@ -103,7 +127,7 @@ static void call_on_located(void *userdata, const struct url *url, const char *w
 	call_end(c, CALL_FINE, "");
 }
 
-static int call_locate(struct call *c)
+int call_find(struct call *c)
 {
 	struct locate_config config = {
 		.sandbox_id = c->id,
@@ -120,21 +144,27 @@ static int call_locate(struct call *c)
 		return err_pass(r);
 	r = call_wait(c, CALL_UNREACHABLE, "its shim did not say in time where the agent is");
 	c->locate = locate_free(c->locate);
-	return r;
+	return r < 0 ? err_pass(r) : r;
 }
 
 static void call_on_connected(void *userdata)
 {
-	call_end(userdata, CALL_FINE, "");
+	struct call *c = userdata;
+
+	if (c->is_connecting)
+		call_end(c, CALL_FINE, "");
 }
 
-/* Calls in flight were told before; so this is of an attempt to connect, or nobody waits. */
+/* Calls in flight were told before. Whoever pauses hears of it by the next call, if it is so still. */
 static void call_on_disconnected(void *userdata, const char *why)
 {
-	call_end(userdata, CALL_UNREACHABLE, why);
+	struct call *c = userdata;
+
+	if (c->is_connecting)
+		call_end(c, CALL_UNREACHABLE, why);
 }
 
-static int call_connect(struct call *c)
+static int call_make_client(struct call *c)
 {
 	struct client_config config = {
 		.url = &c->url,
@@ -142,18 +172,27 @@ static int call_connect(struct call *c)
 		.disconnected = call_on_disconnected,
 		.userdata = c,
 	};
-	int r;
 
-	if (c->client)
-		return CALL_FINE;
-	call_begin(c);
-	r = client_new(&c->client, c->event, &config);
+	return err_pass(c->client ? 0 : client_new(&c->client, c->event, &config));
+}
+
+/* One attempt: at once, not when the client's own backoff ends. */
+static int call_connect(struct call *c)
+{
+	int r = call_make_client(c);
+
 	if (r < 0)
 		return err_pass(r);
+	if (client_is_connected(c->client))
+		return CALL_FINE;
+	call_begin(c);
 	r = client_connect(c->client);
 	if (r < 0)
 		return err_pass(r);
-	return call_wait(c, CALL_UNREACHABLE, "no connection in time");
+	c->is_connecting = true;
+	r = call_wait(c, CALL_UNREACHABLE, "no connection in time");
+	c->is_connecting = false;
+	return r < 0 ? err_pass(r) : r;
 }
 
 /* A server without the method says UNIMPLEMENTED; ttrpc's in Rust, without the service, this. */
@@ -172,6 +211,8 @@ static void call_on_done(void *userdata, const struct client_result *result)
 {
 	struct call *c = userdata;
 
+	if (result->error == -ETIMEDOUT)
+		c->is_over = true; /* the client was given all that is left */
 	if (result->error < 0) {
 		call_end(c, CALL_NO_ANSWER, result->message);
 		return;
@@ -182,11 +223,10 @@ static void call_on_done(void *userdata, const struct client_result *result)
 	call_end(c, call_condition_of(result->code, result->message), result->message);
 }
 
+/* 0 is "the default" to client_call() */
 static uint64_t call_left_usec(const struct call *c)
 {
-	uint64_t now = clock_now_usec();
-
-	return now < c->deadline_usec ? c->deadline_usec - now : 1;
+	return c->left_usec > 0 ? c->left_usec : 1;
 }
 
 static int call_send(struct call *c, enum agent_verb verb, struct ttrpc_bytes payload,
@@ -206,8 +246,8 @@ static int call_send(struct call *c, enum agent_verb verb, struct ttrpc_bytes pa
 int call_do(struct call *c, enum agent_verb verb, struct ttrpc_bytes payload,
 	    struct ttrpc_bytes *ret)
 {
-	uint64_t id;
-	int r = call_locate(c);
+	uint64_t id = 0; /* no call has it */
+	int r = call_find(c);
 
 	if (r == CALL_FINE)
 		r = call_connect(c);
@@ -277,6 +317,11 @@ int call_pause(struct call *c, uint64_t usec)
 	return r < 0 ? err_pass(r) : r;
 }
 
+bool call_is_over(const struct call *c)
+{
+	return c->is_over;
+}
+
 /* ---- birth and death ---- */
 
 static int call_aim(struct call *c, const char *target)
@@ -294,17 +339,6 @@ static int call_aim(struct call *c, const char *target)
 	return 0;
 }
 
-static int call_arm(struct call *c)
-{
-	int r = sd_event_new(&c->event);
-
-	if (r < 0)
-		return err_raise(r, "make an event loop");
-	r = sd_event_add_time(c->event, &c->deadline, CLOCK_MONOTONIC, c->deadline_usec,
-			      CALL_ACCURACY_USEC, call_on_deadline, c);
-	return r < 0 ? err_raise(r, "set a deadline") : 0;
-}
-
 int call_new(struct call **ret, const char *target, uint64_t timeout_usec)
 {
 	CLEANUP(call_freep) struct call *c = calloc(1, sizeof(*c));
@@ -312,12 +346,13 @@ int call_new(struct call **ret, const char *target, uint64_t timeout_usec)
 
 	if (!c)
 		return err_raise(-ENOMEM, "call an agent");
-	c->deadline_usec = clock_now_usec() + timeout_usec;
+	c->left_usec = timeout_usec;
 	r = call_aim(c, target);
-	if (r == 0)
-		r = call_arm(c);
 	if (r < 0)
 		return err_pass(r);
+	r = sd_event_new(&c->event);
+	if (r < 0)
+		return err_raise(r, "make an event loop");
 	*ret = TAKE_PTR(c);
 	return 0;
 }

@@ -2,11 +2,13 @@
 /*
  * An agent, called as a function is: each call waits for its end on an event loop of its own.
  *
- * For programs that do one thing and exit. One deadline spans all: finding the agent, connecting and
- * every call. A lost connection is not tried again: whoever called us does that.
+ * For programs that do one thing and exit. One budget of time is for all that is waited for: finding
+ * the agent, connecting, every call and every pause. What the program does between them is not
+ * counted. A call whose connection is lost has failed; the next one connects anew.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +20,7 @@ enum {
 	CALL_FINE = 0,
 	CALL_REFUSED = 1,     /* the agent said no: call_code(), call_why() */
 	CALL_UNREACHABLE = 3, /* not found, or no connection */
-	CALL_NO_ANSWER = 4,   /* none in time, the connection was lost, or what came is no answer */
+	CALL_NO_ANSWER = 4,   /* none in time, the connection was lost in it, or it is no answer */
 	CALL_CANNOT = 5,      /* this agent has no such call */
 };
 
@@ -27,15 +29,18 @@ struct call;
 /**
  * call_new() - nothing is done yet
  * @target: an agent's URL or absolute path, or a sandbox's id
- * @timeout_usec: from now on, for everything
+ * @timeout_usec: that all steps together may wait
  * Return: 0; -EINVAL: neither URL nor id, with a sentence; -ENOMEM, -errno of sd-event
  */
 int call_new(struct call **ret, const char *target, uint64_t timeout_usec);
 struct call *call_free(struct call *c); /* returns NULL */
 DEFINE_CLEANUP(struct call, call_free)
 
+/* Finds the agent, if that was not done. Return: CALL_FINE; CALL_UNREACHABLE; negative */
+int call_find(struct call *c);
+
 /**
- * call_do() - one call; the first one finds the agent and connects
+ * call_do() - one call; finds the agent and connects where that was not done, or was undone
  * @payload: encoded message; { 0 } for none
  * @ret: the answer, in @c until the next call
  * Return: CALL_FINE; the others above; negative: an error of ours
@@ -53,5 +58,8 @@ enum ttrpc_code call_code(const struct call *c); /* of CALL_REFUSED and CALL_CAN
 /* The answer can't be decoded: err_text() becomes call_why(). Return: CALL_NO_ANSWER, -ENOMEM. */
 int call_bad_answer(struct call *c, int r);
 
-/* Waits, at most until the deadline. Return: 0; CALL_NO_ANSWER: the deadline; negative */
+/* Waits. A lost connection does not end it. Return: 0; CALL_NO_ANSWER: the time is up; negative */
 int call_pause(struct call *c, uint64_t usec);
+
+/* The time is up: nothing more will be waited for. */
+bool call_is_over(const struct call *c);

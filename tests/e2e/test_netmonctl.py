@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 from fake_agent import (INTERNAL, INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED, FakeAgent, Shim)
 from harness import Failure, case, command_of, expect, expect_equal, main, processes, wait
@@ -540,8 +541,22 @@ def nobody_is_waited_for_beyond_the_timeout(s):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as mute:
         mute.bind(path)
         mute.listen(1)
-        expect_run(ctl(s, "--timeout", "1", "agent", f"hvsock://{path}:1024", "ping"), 3, "")
-        expect_run(ctl(s, "--timeout", "1", "agent", s.id, "ping"), 3, "")
+        # words that nothing but our own end of the time says
+        expect_run(ctl(s, "--timeout", "1", "agent", f"hvsock://{path}:1024", "ping"), 3, "", "no connection in time")
+        expect_run(ctl(s, "--timeout", "1", "agent", s.id, "ping"), 3, "", "did not say in time where the agent is")
+
+
+@case
+def a_document_that_takes_its_time_costs_the_agent_none(s):
+    with agent(s) as a:
+        a.plug(MAC, "eth1")
+        argv = [CTL, "--agent", a.url, "--timeout", "3", "kata-network", "add-iface", "pod1", "-"]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=s.environment()) as process:
+            begun = time.monotonic()
+            wait(lambda: time.monotonic() > begun + 3.5, "more than the timeout", 60)
+            out, err = process.communicate(json.dumps(ETH1), timeout=60)
+            expect_equal((process.returncode, out, err), (0, "null\n", ""), "what came of it")
 
 
 @case
