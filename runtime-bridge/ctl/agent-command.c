@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "runtime-bridge/ctl/call.h"
 #include "runtime-bridge/ctl/ctl-options.h"
+#include "runtime-bridge/ctl/say.h"
 #include "runtime-bridge/ctl/table.h"
 
 #include <errno.h>
@@ -46,25 +47,12 @@ static const char *agent_command_what(int condition)
 /* One line on stderr. Return: @condition. */
 static int agent_command_say(const struct call *c, int condition)
 {
-	CLEANUP(text_done) struct text why = TEXT_NULL;
 	bool has_code = condition == CALL_REFUSED || condition == CALL_CANNOT;
 	const char *code = has_code ? ttrpc_code_to_string(call_code(c)) : "";
 
-	if (table_escape_line(&why, call_why(c)) < 0)
-		err_clear();
-	(void)fprintf(stderr, "netmonctl: %s%s%s: %s\n", agent_command_what(condition),
-		      has_code ? ": " : "", code, why.data ? why.data : "");
+	say_line("netmonctl: %s%s%s: %s", agent_command_what(condition), has_code ? ": " : "", code,
+		 call_why(c));
 	return condition;
-}
-
-/* A target that is none: what somebody typed is in it. */
-static void agent_command_say_error(void)
-{
-	CLEANUP(text_done) struct text line = TEXT_NULL;
-
-	if (table_escape_line(&line, err_text()) == 0)
-		(void)fprintf(stderr, "netmonctl: %s\n", line.data);
-	err_clear();
 }
 
 /* ---- calls ---- */
@@ -76,7 +64,8 @@ static int agent_command_call(struct call **c, const struct ctl_options *o, enum
 	int r = *c ? 0 : call_new(c, o->target, o->timeout_sec * CLOCK_USEC_PER_SEC);
 
 	if (r == -EINVAL) {
-		agent_command_say_error();
+		say_line("netmonctl: %s", err_sentence()); /* a target that is none */
+		err_clear();
 		return CTL_OPTIONS_STATUS_USAGE;
 	}
 	if (r == 0)
@@ -102,8 +91,7 @@ static int agent_command_network(struct call **c, const struct ctl_options *o, e
 	if (r == 0)
 		r = agent_command_decoded(*c, agent_decode_answer(verb, answer, ret));
 	if (r == 0 && ret->unusable > 0)
-		(void)fprintf(stderr, "netmonctl: %zu entries of the answer make no sense\n",
-			      ret->unusable);
+		say_line("netmonctl: %zu entries of the answer make no sense", ret->unusable);
 	return r;
 }
 
@@ -525,8 +513,8 @@ int agent_command_neighbours(const struct ctl_options *o)
 	if (r != 0)
 		return r;
 	if (agent_generation_of(&details) != AGENT_DELTA_V1) {
-		(void)fprintf(stderr, "netmonctl: this agent (%s) can't tell its neighbours\n",
-			      agent_generation_to_string(agent_generation_of(&details)));
+		say_line("netmonctl: this agent (%s) can't tell its neighbours",
+			 agent_generation_to_string(agent_generation_of(&details)));
 		return CALL_CANNOT;
 	}
 	r = agent_command_network(&c, o, AGENT_LIST_NETWORK, &n);

@@ -288,7 +288,7 @@ int call_bad_answer(struct call *c, int r)
 	if (r == -ENOMEM)
 		return err_pass(r);
 	call_begin(c);
-	call_end(c, CALL_NO_ANSWER, err_text());
+	call_end(c, CALL_NO_ANSWER, err_sentence());
 	err_clear();
 	return c->condition;
 }

@@ -16,15 +16,14 @@
 #include "runtime-bridge/ctl/call.h"
 #include "runtime-bridge/ctl/ctl-options.h"
 #include "runtime-bridge/ctl/kata-json.h"
-#include "runtime-bridge/ctl/table.h"
+#include "runtime-bridge/ctl/say.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KATA_NETWORK_FAILED 1 /* exit status, and condition: it is said */
 
@@ -48,23 +47,8 @@ static void kata_network_done(struct kata_network *k)
 
 /* ---- words ---- */
 
-/* One line on stderr; hostile bytes are escaped. Return: KATA_NETWORK_FAILED. */
-__attribute__((__format__(__printf__, 1, 2))) static int kata_network_say(const char *fmt, ...)
-{
-	CLEANUP(text_done) struct text line = TEXT_NULL;
-	CLEANUP(cleanup_free) char *said = NULL;
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vasprintf(&said, fmt, ap);
-	va_end(ap);
-	if (n >= 0 && table_escape_line(&line, said) == 0)
-		(void)fprintf(stderr, "%s\n", line.data ? line.data : "");
-	else
-		err_clear();
-	return KATA_NETWORK_FAILED;
-}
+/* One line on stderr. Return: KATA_NETWORK_FAILED. */
+#define kata_network_say(...) (say_line(__VA_ARGS__), KATA_NETWORK_FAILED)
 
 /* "permission denied" as Go's gRPC prints it: "PermissionDenied" */
 static void kata_network_code(enum ttrpc_code code, char *ret, size_t size)
@@ -133,35 +117,33 @@ static int kata_network_print(const struct agent_network *n,
 
 /* ---- the document ---- */
 
-/* In Go's words: "no such file or directory" */
-static int kata_network_say_open(const char *file, int error)
+/* In Go's words: "open /x: no such file or directory" */
+static int kata_network_say_file(const char *what, const char *file, int error)
 {
 	const char *reason = strerrordesc_np(error);
 
 	if (!reason || *reason == '\0')
-		return kata_network_say("open %s: errno %d", file, error);
-	return kata_network_say("open %s: %c%s", file, tolower((unsigned char)reason[0]),
+		return kata_network_say("%s %s: errno %d", what, file, error);
+	return kata_network_say("%s %s: %c%s", what, file, tolower((unsigned char)reason[0]),
 				reason + 1);
 }
 
 /* Return: 0; KATA_NETWORK_FAILED: said; negative */
 static int kata_network_read(const char *file, char **ret, size_t *ret_size)
 {
-	CLEANUP(cleanup_close) int opened = -1;
-	int fd = STDIN_FILENO, r;
+	bool is_stdin = strcmp(file, "-") == 0;
+	CLEANUP(cleanup_close) int opened = is_stdin ? -1 : open(file, O_RDONLY | O_CLOEXEC);
+	int r;
 
-	if (strcmp(file, "-") != 0) {
-		opened = open(file, O_RDONLY | O_CLOEXEC);
-		if (opened < 0)
-			return kata_network_say_open(file, errno);
-		fd = opened;
-	}
-	r = io_read_all(fd, KATA_JSON_INPUT_MAX, ret, ret_size);
-	if (r == -EFBIG) {
-		err_clear();
+	if (!is_stdin && opened < 0)
+		return kata_network_say_file("open", file, errno);
+	r = io_read_all(is_stdin ? STDIN_FILENO : opened, KATA_JSON_INPUT_MAX, ret, ret_size);
+	if (r >= 0 || r == -ENOMEM)
+		return err_pass(r);
+	err_clear();
+	if (r == -EFBIG)
 		return kata_network_say("%s: more than %u bytes", file, KATA_JSON_INPUT_MAX);
-	}
-	return err_pass(r);
+	return kata_network_say_file("read", is_stdin ? "/dev/stdin" : file, -r);
 }
 
 typedef int kata_network_reader(const char *json, size_t size, struct agent_network *ret,
@@ -201,7 +183,7 @@ static int kata_network_init(struct kata_network *k, const struct ctl_options *o
 	r = call_new(&k->call, target, o->timeout_sec * CLOCK_USEC_PER_SEC);
 	if (r != -EINVAL)
 		return err_pass(r);
-	r = kata_network_say("%s", err_text());
+	r = kata_network_say("%s", err_sentence());
 	err_clear();
 	return r;
 }

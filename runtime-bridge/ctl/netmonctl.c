@@ -12,6 +12,7 @@
 #include "runtime-bridge/ctl/agent-command.h"
 #include "runtime-bridge/ctl/ctl-options.h"
 #include "runtime-bridge/ctl/kata-network.h"
+#include "runtime-bridge/ctl/say.h"
 
 /* The commands: one row each. */
 
@@ -81,6 +82,6 @@ int main(int argc, char *argv[])
 	status = options.command->run(&options);
 	if (status >= 0)
 		return status;
-	(void)fprintf(stderr, "netmonctl: %s\n", err_text());
+	say_line("netmonctl: %s", err_sentence());
 	return EXIT_FAILURE;
 }

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,6 +47,7 @@ def expect_run(result, status, out=None, err=None):
     elif err is not None:
         expect(err in result.stderr, f"stderr has no {err!r}: {result.stderr!r}")
     expect(result.stderr.count("\n") <= 1, f"more than a line on stderr: {result.stderr!r}")
+    expect(not re.search(r"\((call|url|kata|agent|ctl)_\w+( < |\))", result.stderr), f"names of functions: {result.stderr!r}")
 
 
 def agent(s, generation="declarative"):
@@ -261,7 +263,7 @@ def errors_are_the_original_s(s):
         expect_run(ctl(s, "kata-network", "list-ifaces", "../x"), 1, "", "Container ID (../x) does not exist")
         expect_run(kata(s, a, "add-iface", "/nowhere"), 1, "", "open /nowhere: no such file or directory")
         expect_run(kata(s, a, "add-iface"), 1, "", "open : no such file or directory")
-        expect_run(kata(s, a, "add-iface", s.directory), 1, "")
+        expect_run(kata(s, a, "add-iface", "/run"), 1, "", "read /run: is a directory\n")
         expect_run(kata(s, a, "add-iface", bad), 1, "", "invalid character 'b'")
         expect_run(kata(s, a, "update-routes", "-", data="{}"), 1, "", "json: cannot unmarshal object into Go value of type []*types.Route")
         expect_run(kata(s, a, "update-routes", "-", data=""), 1, "", "EOF")
@@ -515,7 +517,7 @@ def each_failure_has_its_exit_status(s):
     with agent(s) as a:
         a.fail["Check"] = PERMISSION_DENIED, "not you"
         expect_run(ctl(s, "agent", a.url, "ping"), 1, "", "not you")
-        expect_run(ctl(s, "agent", "vsock://x", "ping"), 2, "")
+        expect_run(ctl(s, "agent", "vsock://x", "ping"), 2, "", "vsock://x")
         expect_run(ctl(s, "agent", "no id!", "ping"), 2, "")
         expect_run(ctl(s, "agent", a.url, "pong"), 2, "")
         expect_run(ctl(s, "agent", "unix:///nowhere", "ping"), 3, "", "the agent can't be reached")
