@@ -127,18 +127,6 @@ static int agent_command_flush_table(const struct table *t)
 	return r < 0 ? err_pass(r) : agent_command_flush(&out);
 }
 
-/* ---- values to words ---- */
-
-static void agent_command_format_ip(const struct agent_ip *ip, char ret[IP_TEXT_BYTES])
-{
-	ip_format(ip->family, ip->bytes, ret);
-}
-
-static void agent_command_format_cidr(const struct agent_ip *ip, char ret[IP_PREFIX_TEXT_BYTES])
-{
-	ip_format_prefix(ip->family, ip->bytes, ip->prefixlen, ret);
-}
-
 /* ---- ping ---- */
 
 static int agent_command_print_ping(const struct ctl_options *o, bool is_serving, uint64_t usec)
@@ -261,7 +249,7 @@ static void agent_command_addresses(struct table *t, const struct agent_interfac
 	char cidr[IP_PREFIX_TEXT_BYTES];
 
 	for (size_t n = 0; n < i->n_ips; n++) {
-		agent_command_format_cidr(&i->ips[n], cidr);
+		ip_format_prefix(i->ips[n].family, i->ips[n].bytes, i->ips[n].prefixlen, cidr);
 		(void)text_appendf(&list, "%s%s", n > 0 ? "," : "", cidr);
 	}
 	if (list.error < 0)
@@ -304,7 +292,7 @@ static void agent_command_json_interface(struct json_writer *j, const struct age
 	json_writer_string(j, "type", i->type);
 	json_writer_array_begin(j, "addresses");
 	for (size_t n = 0; n < i->n_ips; n++) {
-		agent_command_format_cidr(&i->ips[n], cidr);
+		ip_format_prefix(i->ips[n].family, i->ips[n].bytes, i->ips[n].prefixlen, cidr);
 		json_writer_string(j, NULL, cidr);
 	}
 	json_writer_array_end(j);
@@ -357,7 +345,7 @@ static void agent_command_format_dest(const struct agent_route *r, char ret[IP_P
 	else if (agent_command_is_lost(r))
 		(void)snprintf(ret, IP_PREFIX_TEXT_BYTES, "?");
 	else
-		agent_command_format_cidr(&r->dest, ret);
+		ip_format_prefix(r->dest.family, r->dest.bytes, r->dest.prefixlen, ret);
 }
 
 static void agent_command_scope(struct table *t, uint32_t scope)
@@ -385,10 +373,10 @@ static int agent_command_print_routes(const struct agent_network *n)
 
 		agent_command_format_dest(r, dest);
 		table_cell(&t, dest);
-		agent_command_format_ip(&r->gateway, ip);
+		ip_format(r->gateway.family, r->gateway.bytes, ip);
 		table_cell(&t, ip);
 		table_cell(&t, r->device);
-		agent_command_format_ip(&r->source, ip);
+		ip_format(r->source.family, r->source.bytes, ip);
 		table_cell(&t, ip);
 		agent_command_scope(&t, r->scope);
 		if (r->mtu > 0)
@@ -405,7 +393,7 @@ static void agent_command_json_ip(struct json_writer *j, const char *key, const 
 {
 	char text[IP_TEXT_BYTES];
 
-	agent_command_format_ip(ip, text);
+	ip_format(ip->family, ip->bytes, text);
 	if (text[0] == '\0')
 		json_writer_null(j, key);
 	else
@@ -467,7 +455,7 @@ static int agent_command_print_neighbours(const struct agent_network *n)
 	for (size_t i = 0; i < n->n_neighbors; i++) {
 		const struct agent_neighbor *neighbour = &n->neighbors[i];
 
-		agent_command_format_ip(&neighbour->ip, ip);
+		ip_format(neighbour->ip.family, neighbour->ip.bytes, ip);
 		ip_format_mac(neighbour->mac, mac);
 		table_cell(&t, ip);
 		table_cell(&t, neighbour->device);

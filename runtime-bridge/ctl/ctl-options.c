@@ -8,8 +8,10 @@
  */
 #include "runtime-bridge/ctl/ctl-options.h"
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "runtime-bridge/ctl/table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,10 @@
 #define CTL_OPTIONS_TIMEOUT_SEC 30
 #define CTL_OPTIONS_WAIT_SEC	3
 #define CTL_OPTIONS_SHOWN_MAX	64 /* bytes shown of a bad word */
+
+/* A number of the above in a text */
+#define CTL_OPTIONS_WORD(number)  CTL_OPTIONS_QUOTE(number)
+#define CTL_OPTIONS_QUOTE(number) #number
 
 struct ctl_option {
 	const char *name;
@@ -56,10 +62,12 @@ static const struct ctl_option ctl_options[] = {
 	  .help = "the sandbox's agent (default: found by ID)" },
 	{ .name = "wait", .argument = "SEC", CTL_OPTIONS_FIELD(o.wait_sec), .heeded = CTL_OPTIONS_WAIT,
 	  .is_number = true, .min = 0,
-	  .help = "how long add-iface waits for the NIC, 0 to 3600 (default 3)" },
+	  .help = "how long add-iface waits for the NIC, 0 to " CTL_OPTIONS_WORD(CTL_OPTIONS_SEC_MAX)
+		  " (default " CTL_OPTIONS_WORD(CTL_OPTIONS_WAIT_SEC) ")" },
 	{ .name = "timeout", .argument = "SEC", CTL_OPTIONS_FIELD(o.timeout_sec),
 	  .is_number = true, .min = 1,
-	  .help = "how long it may take in all, 1 to 3600 (default 30)" },
+	  .help = "how long it may take in all, 1 to " CTL_OPTIONS_WORD(CTL_OPTIONS_SEC_MAX)
+		  " (default " CTL_OPTIONS_WORD(CTL_OPTIONS_TIMEOUT_SEC) ")" },
 	{ .name = "json", CTL_OPTIONS_FIELD(o.json), .heeded = CTL_OPTIONS_JSON,
 	  .help = "print JSON instead of a table" },
 	{ .name = "ipv6", CTL_OPTIONS_FIELD(o.ipv6), .heeded = CTL_OPTIONS_IPV6,
@@ -85,18 +93,15 @@ static bool ctl_options_end(struct ctl_parser *p, int exit_status)
 static bool ctl_options_usage(struct ctl_parser *p, const char *what, const char *word,
 			      const char *more)
 {
-	(void)fprintf(p->err, CTL_OPTIONS_PROGRAM ": %s '", what);
-	for (size_t i = 0; word[i] != '\0'; i++) {
-		if (i == CTL_OPTIONS_SHOWN_MAX) {
-			(void)fputs("...", p->err);
-			break;
-		}
-		if (word[i] < ' ' || word[i] > '~')
-			(void)fprintf(p->err, "\\x%02x", (unsigned char)word[i]);
-		else
-			(void)fputc(word[i], p->err);
-	}
-	(void)fprintf(p->err, "'%s; see " CTL_OPTIONS_PROGRAM " --help\n", more);
+	CLEANUP(text_done) struct text line = TEXT_NULL;
+	char shown[CTL_OPTIONS_SHOWN_MAX + 1];
+	bool is_cut = (size_t)snprintf(shown, sizeof(shown), "%s", word) >= sizeof(shown);
+
+	if (table_escape_line(&line, shown) < 0)
+		err_clear();
+	(void)fprintf(p->err,
+		      CTL_OPTIONS_PROGRAM ": %s '%s%s'%s; see " CTL_OPTIONS_PROGRAM " --help\n",
+		      what, line.data ? line.data : "", is_cut ? "..." : "", more);
 	return ctl_options_end(p, CTL_OPTIONS_STATUS_USAGE);
 }
 
@@ -174,6 +179,7 @@ static void *ctl_options_field(struct ctl_parser *p, const struct ctl_option *op
 static bool ctl_options_read_value(struct ctl_parser *p, const struct ctl_option *option,
 				   const char *value)
 {
+	char wanted[48];
 	uint32_t number;
 
 	if (!option->is_number) {
@@ -182,9 +188,9 @@ static bool ctl_options_read_value(struct ctl_parser *p, const struct ctl_option
 	}
 	if (text_parse_u32(value, CTL_OPTIONS_SEC_MAX, &number) < 0 || number < option->min) {
 		err_clear();
-		return ctl_options_usage(p, option->name, value,
-					 option->min > 0 ? ": seconds, 1 to 3600, are wanted"
-							 : ": seconds, 0 to 3600, are wanted");
+		(void)snprintf(wanted, sizeof(wanted), ": seconds, %u to %u, are wanted",
+			       option->min, CTL_OPTIONS_SEC_MAX);
+		return ctl_options_usage(p, option->name, value, wanted);
 	}
 	*(uint32_t *)ctl_options_field(p, option) = number;
 	return true;

@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define CTL_OPTIONS_SEC_MAX 3600U
+#define CTL_OPTIONS_SEC_MAX 3600
 
 /* Which options a command heeds. --timeout is every command's. */
 enum ctl_options_flags {

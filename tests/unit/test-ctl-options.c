@@ -205,6 +205,14 @@ static void test_refusals(void **state)
 		{ "--wait -1", "netmonctl: wait '-1': seconds, 0 to 3600, are wanted" },
 		{ "--wait 1s", "netmonctl: wait '1s': seconds, 0 to 3600, are wanted" },
 		{ "\x1b[2J", "netmonctl: no command '\\x1b[2J'" },
+		{ "a-word-of-64-bytes-is-shown-as-it-is-012345678901234567890123456",
+		  "netmonctl: no command "
+		  "'a-word-of-64-bytes-is-shown-as-it-is-012345678901234567890123456'; see" },
+		{ "of-one-with-more-the-first-64-are-shown-0123456789012345678901\x1b"
+		  "9876543210",
+		  "netmonctl: no command "
+		  "'of-one-with-more-the-first-64-are-shown-0123456789012345678901\\x1b9...'; "
+		  "see" },
 	};
 
 	(void)state;
