@@ -8,6 +8,7 @@
  */
 #include "runtime-bridge/ctl/ctl-options.h"
 
+#include "agent-proto/url.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -59,7 +60,7 @@ struct ctl_parser {
 /* clang-format off */
 static const struct ctl_option ctl_options[] = {
 	{ .name = "agent", .argument = "URL", CTL_OPTIONS_FIELD(o.agent), .heeded = CTL_OPTIONS_AGENT,
-	  .help = "the sandbox's agent (default: found by ID)" },
+	  .help = "the sandbox's agent (default auto: found by ID)" },
 	{ .name = "wait", .argument = "SEC", CTL_OPTIONS_FIELD(o.wait_sec), .heeded = CTL_OPTIONS_WAIT,
 	  .is_number = true, .min = 0,
 	  .help = "how long add-iface waits for the NIC, 0 to " CTL_OPTIONS_WORD(CTL_OPTIONS_SEC_MAX)
@@ -176,16 +177,30 @@ static void *ctl_options_field(struct ctl_parser *p, const struct ctl_option *op
 	return (char *)p + option->field;
 }
 
+/* "auto" as in kata-netmon: found by the id. */
+static bool ctl_options_read_url(struct ctl_parser *p, const struct ctl_option *option,
+				 const char *value)
+{
+	bool is_auto = strcmp(value, "auto") == 0;
+	struct url url;
+
+	if (!is_auto && url_parse(value, &url) < 0) {
+		err_clear();
+		return ctl_options_usage(p, option->name, value,
+					 ": an agent's URL, /PATH or auto is wanted");
+	}
+	*(const char **)ctl_options_field(p, option) = is_auto ? NULL : value;
+	return true;
+}
+
 static bool ctl_options_read_value(struct ctl_parser *p, const struct ctl_option *option,
 				   const char *value)
 {
 	char wanted[48];
 	uint32_t number;
 
-	if (!option->is_number) {
-		*(const char **)ctl_options_field(p, option) = value;
-		return true;
-	}
+	if (!option->is_number)
+		return ctl_options_read_url(p, option, value);
 	if (text_parse_u32(value, CTL_OPTIONS_SEC_MAX, &number) < 0 || number < option->min) {
 		err_clear();
 		(void)snprintf(wanted, sizeof(wanted), ": seconds, %u to %u, are wanted",

@@ -31,7 +31,7 @@ struct ctl_options {
 	const struct ctl_command *command;
 	const char *target;   /* the id, or URL|ID; NULL: not given */
 	const char *file;     /* FILE, "-" is stdin; NULL: not given */
-	const char *agent;    /* --agent URL; NULL: found by the id */
+	const char *agent;    /* --agent URL, checked; NULL: found by the id */
 	uint32_t timeout_sec; /* --timeout */
 	uint32_t wait_sec;    /* --wait */
 	bool json;	      /* --json */

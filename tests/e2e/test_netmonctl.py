@@ -275,7 +275,7 @@ def errors_are_the_original_s(s):
             result = ctl(s, *argv)
             expect_run(result, 0, None, "")
             expect("update-routes" in result.stdout, "the verbs")
-    expect_run(ctl(s, "--agent", "nonsense://x", "kata-network", "list-ifaces", "pod1"), 1, "")
+    expect_run(ctl(s, "--agent", "nonsense://x", "kata-network", "list-ifaces", "pod1"), 2, "", "an agent's URL")
     expect_run(ctl(s, "--agent", "unix:///nowhere", "kata-network", "list-ifaces", "pod1"), 1, "", "can't be reached")
 
 

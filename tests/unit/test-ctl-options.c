@@ -139,7 +139,7 @@ static void test_options_stand_anywhere(void **state)
 	static const char *const lines[] = {
 		"--agent unix:///a --wait 0 --timeout 5 kata-network add-iface pod1 -",
 		"kata-network --agent=unix:///a add-iface --wait=0 pod1 - --timeout=5",
-		"kata-network add-iface pod1 - --agent x --agent unix:///a --timeout 5 --wait 0",
+		"kata-network add-iface pod1 - --agent /b --agent unix:///a --timeout 5 --wait 0",
 		"--agent unix:///a --wait 0 --timeout 5 -- kata-network add-iface pod1 -",
 	};
 
@@ -154,6 +154,8 @@ static void test_options_stand_anywhere(void **state)
 		assert_string_equal(o.file, "-");
 	}
 	assert_true(accept("agent pod1 ping --json").json);
+	assert_string_equal(accept("--agent /run/a kata-network list-ifaces pod1").agent, "/run/a");
+	assert_null(accept("--agent /a --agent auto kata-network list-ifaces pod1").agent);
 	assert_string_equal(accept("kata-network add-iface -- --agent").target, "--agent");
 }
 
@@ -199,6 +201,10 @@ static void test_refusals(void **state)
 		{ "--agen x", "netmonctl: no option '--agen'" },
 		{ "--json=yes agent x ping", "netmonctl: no value is wanted by '--json=yes'" },
 		{ "--agent", "netmonctl: a value is wanted by '--agent'" },
+		{ "--agent x kata-network",
+		  "netmonctl: agent 'x': an agent's URL, /PATH or auto is" },
+		{ "--agent vsock://3 kata-network",
+		  "netmonctl: agent 'vsock://3': an agent's URL" },
 		{ "--agent= kata-network", "netmonctl: a value is wanted by '--agent='" },
 		{ "--timeout 0", "netmonctl: timeout '0': seconds, 1 to 3600, are wanted" },
 		{ "--timeout 3601", "netmonctl: timeout '3601': seconds, 1 to 3600, are wanted" },
