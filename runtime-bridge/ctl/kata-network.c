@@ -216,19 +216,28 @@ static int kata_network_ask(struct kata_network *k, enum agent_verb verb,
 	return r < 0 ? kata_network_bad_answer(k, r) : 0;
 }
 
-/*
- * Which generation it is. An agent that has no GetGuestDetails, or denies it, is taken for the
- * oldest, as agent.h does it with what says nothing.
- */
+/* What does not say its version either is, by agent.h, of the oldest generation. */
+static int kata_network_meet_by_version(struct kata_network *k)
+{
+	struct ttrpc_bytes answer;
+	int r = call_do(k->call, AGENT_VERSION, (struct ttrpc_bytes){ 0 }, &answer);
+
+	if (r == 0 && agent_decode_version(answer, k->details.version) < 0)
+		err_clear();
+	if (r != 0 && r != CALL_REFUSED && r != CALL_CANNOT)
+		return r > 0 ? kata_network_say_call(k, r) : err_pass(r);
+	k->generation = agent_generation_of(&k->details);
+	return 0;
+}
+
+/* Which generation it is. A policy may deny GetGuestDetails; netmon asks likewise then. */
 static int kata_network_meet(struct kata_network *k)
 {
 	struct ttrpc_bytes answer;
 	int r = call_do(k->call, AGENT_DETAILS, (struct ttrpc_bytes){ 0 }, &answer);
 
-	if (r == CALL_REFUSED || r == CALL_CANNOT) {
-		k->generation = AGENT_DECLARATIVE;
-		return 0;
-	}
+	if (r == CALL_REFUSED || r == CALL_CANNOT)
+		return kata_network_meet_by_version(k);
 	if (r != 0)
 		return r > 0 ? kata_network_say_call(k, r) : err_pass(r);
 	r = agent_decode_details(answer, &k->details);

@@ -140,7 +140,7 @@ def del_iface_is_told_to_ours_and_said_of_others(s):
             expect_run(kata(s, a, "del-iface", "-", data=ETH1), 0, "null\n", "warning: interface 'eth1' stays in the guest")
             expect_equal(a.methods(), ["GetGuestDetails", "ListInterfaces"], "calls")
             # a policy that forbids to ask must not make the monitor try for ever
-            a.fail = {"GetGuestDetails": (PERMISSION_DENIED, "policy"), "ListInterfaces": (PERMISSION_DENIED, "policy")}
+            a.fail = {method: (PERMISSION_DENIED, "policy") for method in ("GetGuestDetails", "Version", "ListInterfaces")}
             expect_run(kata(s, a, "del-iface", "-", data=ETH1), 0, "null\n", "warning: interface 'eth1' stays in the guest")
 
 
@@ -164,6 +164,21 @@ def update_routes_tells_the_whole_list(s):
             sources = [r["source"] for r in a.routes if r["source"]]
             expect_equal(sources, ["10.1.0.2/0" if generation == "additive" else "10.1.0.2"], "source")
             expect_equal([r["family"] for r in a.requests("UpdateRoutes")[0]["routes"]["Routes"]], [0, 0, 1], "families")
+
+
+@case
+def an_agent_that_denies_its_details_is_known_by_its_version(s):
+    with agent(s, "additive") as a:
+        a.plug(MAC, "eth1")
+        for code in (PERMISSION_DENIED, UNIMPLEMENTED):
+            a.fail["GetGuestDetails"] = code, "policy"
+            # the fake wants the Source as its generation does
+            expect_run(kata(s, a, "update-routes", "-", data=ROUTES), 0, None, "its agent 4.1.0 (additive)")
+        expect_equal(a.methods()[-3:], ["GetGuestDetails", "Version", "UpdateRoutes"], "calls")
+    with agent(s, "declarative") as a:
+        a.plug(MAC, "eth1")
+        a.fail = {"GetGuestDetails": (PERMISSION_DENIED, "policy"), "Version": (PERMISSION_DENIED, "policy")}
+        expect_run(kata(s, a, "update-routes", "-", data=ROUTES), 0, None, "")
 
 
 @case
