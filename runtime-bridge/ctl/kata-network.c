@@ -2,8 +2,9 @@
 /*
  * `kata-network`, see kata-network.h.
  *
- * How it works. A command is a run: the document is read and converted, then the agent is asked how
- * it treats a list (its generation), then told. A step returns 0, a condition (> 0) that has been
+ * How it works. A command is a run: the sandbox's agent is looked for, then the document is read and
+ * converted, then the agent is asked how it treats a list (its generation), then told. What it
+ * prints when is as in the original: see kata_network_end(). A step returns 0, a condition (> 0) that has been
  * said on stderr, or an error of ours.
  */
 #include "runtime-bridge/ctl/kata-network.h"
@@ -169,6 +170,16 @@ static int kata_network_load(struct kata_network *k, kata_network_reader *reader
 
 /* ---- the agent ---- */
 
+/* As kata-runtime: is there such a sandbox? It looks before it reads a document. */
+static int kata_network_find(struct kata_network *k)
+{
+	int r = call_find(k->call);
+
+	return r > 0 ? kata_network_say("Container ID (%s) does not exist: %s", k->o->target,
+					call_why(k->call))
+		     : err_pass(r);
+}
+
 /* Return: 0; KATA_NETWORK_FAILED: said; negative */
 static int kata_network_init(struct kata_network *k, const struct ctl_options *o)
 {
@@ -181,11 +192,7 @@ static int kata_network_init(struct kata_network *k, const struct ctl_options *o
 	if (!o->agent && !text_is_sandbox_id(o->target))
 		return kata_network_say("Container ID (%s) does not exist", o->target);
 	r = call_new(&k->call, target, o->timeout_sec * CLOCK_USEC_PER_SEC);
-	if (r != -EINVAL)
-		return err_pass(r);
-	r = kata_network_say("%s", err_sentence());
-	err_clear();
-	return r;
+	return r < 0 ? err_pass(r) : kata_network_find(k);
 }
 
 /* A call whose failure is final. Return: 0; KATA_NETWORK_FAILED: said; negative */
@@ -284,7 +291,11 @@ static int kata_network_update(struct kata_network *k, struct ttrpc_bytes payloa
 	}
 }
 
-/* As kata-runtime: what was decoded is answered with null, whatever came of it. */
+/*
+ * As kata-runtime: who has come as far as to the agent prints a result, null for none, whatever
+ * came of it. Source: kata-containers/runtime cli/network.go, networkModifyCommand(),
+ * networkListCommand().
+ */
 static int kata_network_end(int r)
 {
 	int printed = kata_network_print_null();
@@ -516,9 +527,14 @@ static int kata_network_list(const struct ctl_options *o, enum agent_verb verb,
 	CLEANUP(agent_network_done) struct agent_network listed = { 0 };
 	int r = kata_network_init(&k, o);
 
-	if (r == 0)
-		r = kata_network_ask(&k, verb, (struct ttrpc_bytes){ 0 }, &listed);
-	return r == 0 ? kata_network_print(&listed, write) : r;
+	if (r != 0)
+		return r < 0 ? err_pass(r) : r;
+	r = kata_network_ask(&k, verb, (struct ttrpc_bytes){ 0 }, &listed);
+	if (r != 0)
+		return kata_network_end(r);
+	if (listed.unusable > 0)
+		(void)kata_network_say("%zu entries of the answer make no sense", listed.unusable);
+	return kata_network_print(&listed, write);
 }
 
 int kata_network_list_ifaces(const struct ctl_options *o)

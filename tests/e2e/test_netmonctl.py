@@ -291,7 +291,24 @@ def errors_are_the_original_s(s):
             expect_run(result, 0, None, "")
             expect("update-routes" in result.stdout, "the verbs")
     expect_run(ctl(s, "--agent", "nonsense://x", "kata-network", "list-ifaces", "pod1"), 2, "", "an agent's URL")
-    expect_run(ctl(s, "--agent", "unix:///nowhere", "kata-network", "list-ifaces", "pod1"), 1, "", "can't be reached")
+    # the sandbox is looked for before anything is read, and an answer that did not come is null
+    for argv in (("update-routes", "nobody", "-"), ("add-iface", "nobody", "/nowhere")):
+        expect_run(ctl(s, "kata-network", *argv, data="null"), 1, "", "Container ID (nobody) does not exist")
+    for verb in ("list-ifaces", "list-routes"):
+        expect_run(ctl(s, "--agent", "unix:///nowhere", "kata-network", verb, "pod1"), 1, "null\n", "can't be reached")
+        with agent(s) as a:
+            a.fail = {"ListInterfaces": (INTERNAL, "so it is"), "ListRoutes": (INTERNAL, "so it is")}
+            expect_run(kata(s, a, verb), 1, "null\n", "rpc error: code = Internal desc = so it is")
+
+
+@case
+def entries_that_make_no_sense_are_said(s):
+    with agent(s) as a:
+        a.plug(MAC, "e\n c")
+        a.plug("02:00:00:00:00:01", "eth1")
+        result = kata(s, a, "list-ifaces")
+        expect_run(result, 0, None, "1 entries of the answer make no sense")
+        expect_equal([i["Name"] for i in json.loads(result.stdout)], ["eth1"], "names")
 
 
 @case
