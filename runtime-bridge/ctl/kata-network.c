@@ -68,22 +68,27 @@ static void kata_network_code(enum ttrpc_code code, char *ret, size_t size)
 	ret[n] = '\0';
 }
 
-/* Says a condition of call.h. Return: KATA_NETWORK_FAILED. */
-static int kata_network_say_call(const struct kata_network *k, int condition)
+/* What a condition of call.h is called. */
+static int kata_network_explain(const struct kata_network *k, int condition, struct text *to)
 {
+	const char *why = call_why(k->call);
 	char code[32];
 
-	if (condition == CALL_UNREACHABLE && !k->o->agent)
-		return kata_network_say("Container ID (%s) does not exist, or its agent can't be "
-					"reached: %s",
-					k->o->target, call_why(k->call));
 	if (condition == CALL_UNREACHABLE)
-		return kata_network_say("the agent %s can't be reached: %s", k->o->agent,
-					call_why(k->call));
+		return err_pass(text_appendf(to, "the agent %s can't be reached: %s",
+					     k->o->agent ? k->o->agent : k->o->target, why));
 	if (condition == CALL_NO_ANSWER)
-		return kata_network_say("the agent gave no answer: %s", call_why(k->call));
+		return err_pass(text_appendf(to, "the agent gave no answer: %s", why));
 	kata_network_code(call_code(k->call), code, sizeof(code));
-	return kata_network_say("rpc error: code = %s desc = %s", code, call_why(k->call));
+	return err_pass(text_appendf(to, "rpc error: code = %s desc = %s", code, why));
+}
+
+static int kata_network_say_call(const struct kata_network *k, int condition)
+{
+	CLEANUP(text_done) struct text line = TEXT_NULL;
+	int r = kata_network_explain(k, condition, &line);
+
+	return r < 0 ? err_pass(r) : kata_network_say("%s", line.data);
 }
 
 /* ---- stdout ---- */
@@ -262,6 +267,26 @@ static bool kata_network_has_no_link(const struct call *c)
 	return call_code(c) == TTRPC_NOT_FOUND || strstr(call_why(c), "Link not found");
 }
 
+/* May it come right by waiting? Who has said "no link" once may restart in the meantime. */
+static bool kata_network_may_come(const struct call *c, int condition, bool is_waiting)
+{
+	if (condition == CALL_REFUSED)
+		return kata_network_has_no_link(c);
+	return is_waiting && (condition == CALL_UNREACHABLE || condition == CALL_NO_ANSWER);
+}
+
+/*
+ * What the last try came to that had its time: how a wait for a NIC ends must not depend on whether
+ * the time was up in a call or between two.
+ */
+static int kata_network_remember(const struct kata_network *k, int condition, struct text *last)
+{
+	if (last->size > 0 && call_is_over(k->call))
+		return 0;
+	text_reset(last);
+	return err_pass(kata_network_explain(k, condition, last));
+}
+
 /*
  * The NIC may be on its way: a hot-plug takes the guest a moment. Kata's runtime asks up to twenty
  * times for the same reason (virtcontainers/kata_agent.go, updateInterface).
@@ -269,26 +294,28 @@ static bool kata_network_has_no_link(const struct call *c)
 static int kata_network_update(struct kata_network *k, struct ttrpc_bytes payload)
 {
 	uint64_t until = clock_now_usec() + k->o->wait_sec * CLOCK_USEC_PER_SEC;
-	uint64_t pause = KATA_NETWORK_RETRY_FIRST_USEC;
+	uint64_t pause = KATA_NETWORK_RETRY_FIRST_USEC, now;
+	CLEANUP(text_done) struct text last = TEXT_NULL;
 	struct ttrpc_bytes answer;
+	bool may_come;
+	int r;
 
 	for (;;) {
-		int r = call_do(k->call, AGENT_UPDATE_INTERFACE, payload, &answer);
-
-		if (r < 0)
+		r = call_do(k->call, AGENT_UPDATE_INTERFACE, payload, &answer);
+		if (r <= 0)
 			return err_pass(r);
-		if (r == 0)
-			return 0;
-		if (!(r == CALL_REFUSED && kata_network_has_no_link(k->call)) ||
-		    clock_now_usec() + pause > until)
-			return kata_network_say_call(k, r);
-		r = call_pause(k->call, pause);
+		may_come = kata_network_may_come(k->call, r, last.size > 0);
+		r = kata_network_remember(k, r, &last);
+		now = clock_now_usec();
+		if (r < 0 || !may_come || now >= until || call_is_over(k->call))
+			break;
+		r = call_pause(k->call, pause < until - now ? pause : until - now);
 		if (r != 0)
-			return r < 0 ? err_pass(r)
-				     : kata_network_say("update interface: Link not found in time");
+			break;
 		pause = pause * 2 < KATA_NETWORK_RETRY_MAX_USEC ? pause * 2
 								: KATA_NETWORK_RETRY_MAX_USEC;
 	}
+	return r < 0 ? err_pass(r) : kata_network_say("%s", last.data);
 }
 
 /*

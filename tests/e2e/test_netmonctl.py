@@ -110,9 +110,52 @@ def a_nic_that_does_not_come_is_an_error(s):
         expect_equal(a.methods(), ["UpdateInterface"], "it asks once")
         expect_run(ctl(s, "--agent", a.url, "--wait", "2", "kata-network", "add-iface", "pod1", "-", data=ETH1), 1, "null\n",
                    "Link not found")
+        # also when the time is up, be it in a pause or in a call
         expect_run(ctl(s, "--timeout", "2", "--wait", "9", "kata-network", "--agent", a.url, "add-iface", "pod1", "-", data=ETH1), 1,
-                   "null\n", "Link not found in time")
+                   "null\n", "Link not found (Address: 02:42:AC:11:00:03)")
         expect(len(a.methods()) > 2, f"it asks again: {a.methods()}")
+
+
+@case
+def a_nic_is_asked_for_until_the_wait_ends(s):
+    """The last pause is cut: it asks once more when the wait ends, and not before."""
+    with agent(s) as a:
+        begun = time.monotonic()
+        expect_run(kata(s, a, "add-iface", "-", "--wait", "1", data=ETH1), 1, "null\n", "Link not found")
+        expect(time.monotonic() - begun >= 1, f"it gave up after {time.monotonic() - begun:.3f} s")
+
+
+@case
+def an_agent_that_restarts_while_a_nic_is_waited_for(s):
+    first = agent(s)
+
+    def restart():
+        first.wait_call("UpdateInterface", 2)
+        first.close()
+        second.append(agent(s))
+        second[0].plug(MAC, "eth7")
+    second = []
+    thread = threading.Thread(target=restart, daemon=True)
+    thread.start()
+    expect_run(ctl(s, "--agent", first.url, "--wait", "60", "--timeout", "60", "kata-network", "add-iface", "pod1", "-",
+                   data=ETH1), 0, "null\n", "")
+    thread.join()
+    with second[0] as a:
+        expect_equal(a.addresses(MAC), ["10.1.0.2/24", "2001:db8::2/64"], "addresses")
+
+
+@case
+def an_agent_that_does_not_come_back_is_said(s):
+    a = agent(s)
+
+    def end():
+        a.wait_call("UpdateInterface", 2)
+        a.close()
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    expect_run(ctl(s, "--agent", a.url, "--wait", "4", "kata-network", "add-iface", "pod1", "-", data=ETH1), 1, "null\n",
+               f"the agent {a.url} can't be reached: connect")
+    thread.join()
 
 
 @case
