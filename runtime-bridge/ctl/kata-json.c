@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/ip.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdarg.h>
@@ -219,6 +220,50 @@ static uint32_t kata_json_number(struct kata_json_reader *r, struct json_object 
 	return (uint32_t)number;
 }
 
+/* What the first byte of a character says; 0: it is no first byte. */
+static size_t kata_json_utf8_announced(unsigned char c)
+{
+	if (c < 0x80)
+		return 1;
+	if (c < 0xc0)
+		return 0;
+	if (c < 0xe0)
+		return 2;
+	if (c < 0xf0)
+		return 3;
+	return c < 0xf8 ? 4 : 0;
+}
+
+/* Bytes of the character at @s; 0: it is none, or is written too long. RFC 3629 */
+static size_t kata_json_utf8_size(const unsigned char *s)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t size = kata_json_utf8_announced(s[0]);
+	uint32_t code = size > 1 ? s[0] & (0x7fU >> size) : s[0];
+
+	for (size_t i = 1; i < size; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (s[i] & 0x3f);
+	}
+	if (code < least[size] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return 0;
+	return size;
+}
+
+/* A string of proto3 has to be. json-c takes any bytes. */
+static bool kata_json_is_utf8(const unsigned char *s)
+{
+	while (*s != '\0') {
+		size_t size = kata_json_utf8_size(s);
+
+		if (size == 0)
+			return false;
+		s += size;
+	}
+	return true;
+}
+
 static void kata_json_name(struct kata_json_reader *r, struct json_object *o, const char *what,
 			   char ret[AGENT_NAME_BYTES])
 {
@@ -227,6 +272,8 @@ static void kata_json_name(struct kata_json_reader *r, struct json_object *o, co
 	if (strlen(s) >= AGENT_NAME_BYTES)
 		(void)kata_json_refuse(r, "%s: '%.64s' is longer than an interface's name", what,
 				       s);
+	else if (!kata_json_is_utf8((const unsigned char *)s))
+		(void)kata_json_refuse(r, "%s: '%s' is not UTF-8: no agent can be told", what, s);
 	else
 		memcpy(ret, s, strlen(s) + 1);
 }
@@ -252,6 +299,38 @@ static bool kata_json_parse_cidr(const char *s, struct agent_ip *ret)
 }
 
 /* ---- interfaces ---- */
+
+/* @form: where digits are, as 'x', and what is between them. @plain: with colons. */
+static bool kata_json_mac_has_form(const char *s, const char *form, char plain[IP_MAC_TEXT_BYTES])
+{
+	size_t n = 0;
+
+	for (; *form != '\0'; s++, form++) {
+		if (*form == 'x' ? !isxdigit((unsigned char)*s) : *s != *form)
+			return false;
+		if (*form != 'x')
+			continue;
+		if (n % 3 == 2)
+			plain[n++] = ':';
+		plain[n++] = *s;
+	}
+	plain[n] = '\0';
+	return *s == '\0';
+}
+
+/* As net.ParseMAC() reads six bytes. */
+static bool kata_json_parse_mac(const char *s, uint8_t ret[IP_MAC_BYTES])
+{
+	static const char *const forms[] = { "xx:xx:xx:xx:xx:xx", "xx-xx-xx-xx-xx-xx",
+					     "xxxx.xxxx.xxxx" };
+	char plain[IP_MAC_TEXT_BYTES];
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (kata_json_mac_has_form(s, forms[i], plain))
+			return ip_parse_mac(plain, ret);
+	}
+	return false;
+}
 
 static void kata_json_read_address(struct kata_json_reader *r, struct json_object *o)
 {
@@ -308,9 +387,9 @@ static void kata_json_convert_interface(struct kata_json_reader *r, struct json_
 	i->mtu = kata_json_number(r, o, "Interface.Mtu");
 	i->raw_flags = kata_json_number(r, o, "Interface.RawFlags");
 	mac = kata_json_string(r, o, "Interface.HwAddr");
-	i->has_mac = ip_parse_mac(mac, i->mac);
-	if (!i->has_mac && *mac != '\0')
-		(void)kata_json_refuse(r, "address %.64s: invalid MAC address", mac);
+	i->has_mac = kata_json_parse_mac(mac, i->mac);
+	if (!i->has_mac && kata_json_is_fine(r))
+		(void)snprintf(r->why, sizeof(r->why), "address %.64s: invalid MAC address", mac);
 	kata_json_read_addresses(r, o);
 	i->ips = r->n.ips;
 	i->n_ips = r->n.n_ips;
@@ -423,10 +502,9 @@ static int kata_json_finish(struct kata_json_reader *r, struct agent_network *re
 {
 	if (r->no_memory)
 		return err_raise(-ENOMEM, "read JSON");
-	if (r->is_bad) {
-		memcpy(why, r->why, sizeof(r->why));
+	memcpy(why, r->why, sizeof(r->why));
+	if (r->is_bad)
 		return KATA_JSON_BAD;
-	}
 	*ret = r->n;
 	r->n = (struct agent_network){ 0 };
 	return 0;

@@ -36,7 +36,8 @@ enum { _KATA_JSON_READ = 0, KATA_JSON_NULL = 1, KATA_JSON_BAD = 2 };
  * kata_json_read_interface() - one interface
  * @ret: one interface, its addresses in @ret->ips; the caller's, agent_network_done()
  *
- * An interface without HwAddr has has_mac false: what that means is the caller's to say.
+ * An interface whose HwAddr is no MAC of six bytes, or is none, has has_mac false, and @why has what
+ * Go says of it: to add it is an error, to delete it is not, since the original compared texts.
  * Return: 0; KATA_JSON_BAD; -ENOMEM.
  */
 int kata_json_read_interface(const char *json, size_t size, struct agent_network *ret,

@@ -35,7 +35,8 @@
 struct kata_network {
 	const struct ctl_options *o;
 	struct call *call;
-	struct agent_network wanted; /* the document */
+	struct agent_network wanted;   /* the document */
+	char why[KATA_JSON_WHY_BYTES]; /* it is refused, or its interface has no MAC */
 	struct agent_details details;
 	enum agent_generation generation;
 };
@@ -161,15 +162,14 @@ enum { KATA_NETWORK_NOTHING = 2 };
 static int kata_network_load(struct kata_network *k, kata_network_reader *reader)
 {
 	CLEANUP(cleanup_free) char *json = NULL;
-	char why[KATA_JSON_WHY_BYTES] = "";
 	size_t size = 0;
 	int r = kata_network_read(k->o->file ? k->o->file : "", &json, &size);
 
 	if (r != 0)
 		return r < 0 ? err_pass(r) : r;
-	r = reader(json, size, &k->wanted, why);
+	r = reader(json, size, &k->wanted, k->why);
 	if (r == KATA_JSON_BAD)
-		return kata_network_say("%s", why);
+		return kata_network_say("%s", k->why);
 	return r == KATA_JSON_NULL ? KATA_NETWORK_NOTHING : err_pass(r);
 }
 
@@ -336,7 +336,7 @@ static int kata_network_do_add(struct kata_network *k)
 	int r;
 
 	if (!k->wanted.interfaces[0].has_mac)
-		return kata_network_say("address : invalid MAC address");
+		return kata_network_say("%s", k->why);
 	r = agent_encode_interface(AGENT_UPDATE_INTERFACE, &k->wanted.interfaces[0], &payload);
 	if (r < 0)
 		return err_pass(r);
@@ -402,7 +402,7 @@ static int kata_network_withdraw(struct kata_network *k)
 	return r > 0 ? kata_network_say_call(k, r) : err_pass(r);
 }
 
-/* An interface without MAC is none that was added: success, as with every unknown one. */
+/* What has no MAC, or nonsense for one, was never added: success, as with every unknown one. */
 static int kata_network_do_del(struct kata_network *k)
 {
 	int r = kata_network_meet(k);

@@ -154,6 +154,55 @@ static void test_an_interface_without_mac(void **state)
 	assert_false(n.interfaces[0].has_mac);
 }
 
+static void test_forms_of_a_mac(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_mac;
+	} cases[] = {
+		{ "02:ab:00:00:00:01", true },
+		{ "02-AB-00-00-00-01", true },
+		{ "02ab.0000.0001", true },
+		{ "", false },
+		{ "x", false },
+		{ "02:ab:00:00:00", false },
+		{ "02:ab:00:00:00:0g", false },
+		{ "02:ab-00:00:00:01", false },
+		{ "02ab.0000.00010", false },
+		{ "02ab:0000:0001", false },
+		{ "02ab00000001", false },
+		{ "2:ab:0:0:0:1", false },
+		{ "02:ab:00:00:00:01 ", false },
+		{ "02:ab:00:00:00:00:00:01", false },
+	};
+	static const uint8_t mac[6] = { 0x02, 0xab, 0, 0, 0, 1 };
+	char json[128], wanted[128], why[KATA_JSON_WHY_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CLEANUP(agent_network_done) struct agent_network n = { 0 };
+
+		(void)snprintf(json, sizeof(json), "{\"HwAddr\":\"%s\"}", cases[i].text);
+		(void)snprintf(wanted, sizeof(wanted), "address %s: invalid MAC address",
+			       cases[i].text);
+		assert_int_equal(kata_json_read_interface(json, strlen(json), &n, why), 0);
+		assert_int_equal(n.interfaces[0].has_mac, cases[i].is_mac);
+		if (cases[i].is_mac)
+			assert_memory_equal(n.interfaces[0].mac, mac, sizeof(mac));
+		else
+			assert_string_equal(why, wanted);
+	}
+}
+
+static void test_names_of_every_script(void **state)
+{
+	CLEANUP(agent_network_done) struct agent_network n = { 0 };
+
+	(void)state;
+	read_interface("{\"Name\":\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"}", &n);
+	assert_string_equal(n.interfaces[0].name, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+}
+
 static void test_refused_interfaces(void **state)
 {
 	static const struct {
@@ -188,12 +237,14 @@ static void test_refused_interfaces(void **state)
 		  "invalid CIDR address: 10.0.0.1/" },
 		{ "{\"IPAddresses\":[{\"Address\":\"x\",\"Mask\":\"8\"}]}",
 		  "invalid CIDR address: x/8" },
-		{ "{\"HwAddr\":\"02:00:00:00:00\"}",
-		  "address 02:00:00:00:00: invalid MAC address" },
-		{ "{\"HwAddr\":\"02:00:00:00:00:0g\"}", "address 02:00:00:00:00:0g: invalid MAC" },
-		{ "{\"HwAddr\":\"02-00-00-00-00-00\"}", "address 02-00-00-00-00-00: invalid MAC" },
 		{ "{\"Name\":\"a-name-of-16-let\"}",
 		  "Interface.Name: 'a-name-of-16-let' is longer" },
+		{ "{\"Name\":\"e\xff\"}", "Interface.Name: 'e\xff' is not UTF-8" },
+		{ "{\"Device\":\"\xc3\"}", "Interface.Device: '\xc3' is not UTF-8" },
+		{ "{\"Name\":\"\xc0\xaf\"}", "Interface.Name: '\xc0\xaf' is not" },
+		{ "{\"Name\":\"\xed\xa0\x80\"}", "Interface.Name: '\xed\xa0\x80' is not" },
+		{ "{\"Name\":\"\xf4\x90\x80\x80\"}", "Interface.Name: '\xf4\x90\x80\x80' is not" },
+		{ "{\"Name\":\"\xf8\x90\x80\x80\"}", "Interface.Name: '\xf8\x90\x80\x80' is not" },
 		{ "{\"Name\":\"a\\u0000b\"}", "Interface.Name: a NUL in it" },
 	};
 
@@ -303,6 +354,7 @@ static void test_refused_routes(void **state)
 		{ "[{\"Dest\":\"10.0/8\"}]", "invalid CIDR address: 10.0/8" },
 		{ "[{\"Gateway\":\"10.0.0.1/8\"}]", "Route.Gateway: invalid IP address" },
 		{ "[{\"Source\":\"x\"}]", "Route.Source: invalid IP address: x" },
+		{ "[{\"Device\":\"e\xff\"}]", "Route.Device: 'e\xff' is not UTF-8" },
 		{ "[{\"Scope\":\"0\"}]", "json: cannot unmarshal string into Go struct field" },
 	};
 
@@ -384,6 +436,8 @@ int main(void)
 		cmocka_unit_test(test_an_interface_of_1_12),
 		cmocka_unit_test(test_what_the_reader_is_lenient_about),
 		cmocka_unit_test(test_an_interface_without_mac),
+		cmocka_unit_test(test_forms_of_a_mac),
+		cmocka_unit_test(test_names_of_every_script),
 		cmocka_unit_test(test_refused_interfaces),
 		cmocka_unit_test(test_an_interface_over_its_limit),
 		cmocka_unit_test(test_the_routes_of_the_original),
