@@ -513,6 +513,15 @@ int agent_command_neighbours(const struct ctl_options *o)
 
 /* ---- iptables ---- */
 
+/* A NUL would end the string, and hide what is behind it: no rules of a packet filter have one. */
+static int agent_command_check_iptables(const char *data, size_t size)
+{
+	size_t text = strlen(data);
+
+	return text < size ? err_raise(-EBADMSG, "rules with a NUL at byte %zu of %zu", text, size)
+			   : 0;
+}
+
 static int agent_command_json_iptables(const char *data)
 {
 	CLEANUP(text_done) struct text out = TEXT_NULL;
@@ -539,6 +548,8 @@ int agent_command_iptables(const struct ctl_options *o)
 	r = agent_command_call(&c, o, AGENT_GET_IPTABLES, payload, &answer);
 	if (r == 0)
 		r = agent_command_decoded(c, agent_decode_iptables(answer, &data, &size));
+	if (r == 0 && o->json)
+		r = agent_command_decoded(c, agent_command_check_iptables(data, size));
 	if (r != 0)
 		return r;
 	if (o->json)

@@ -568,6 +568,10 @@ def iptables(s):
         expect_equal(json.loads(result.stdout), {"iptables": text}, "JSON")
         a.iptables[False] = b"*nat\n\x1b]0;owned\x07\xff\n"
         expect_run(ctl(s, "agent", a.url, "iptables"), 0, "*nat\n\\x1b]0;owned\\x07\\xff\n", "")
+        # a table shows a NUL, a string of JSON would end there
+        a.iptables[False] = b"*nat\n\0-A HIDDEN\n"
+        expect_run(ctl(s, "agent", a.url, "iptables"), 0, "*nat\n\\x00-A HIDDEN\n", "")
+        expect_run(ctl(s, "agent", a.url, "iptables", "--json"), 4, "", "no answer: rules with a NUL at byte 5 of 16")
 
 
 @case
