@@ -2,6 +2,7 @@
 /*
  * netmonctl: the agent of a sandbox, from the command line.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,11 +59,16 @@ static const struct ctl_command commands[] = {
 };
 /* clang-format on */
 
-/* A caller may have closed them; a socket to an agent must not become our stdout. */
+/*
+ * A caller may have closed them; a socket to an agent must not become our stdout. What stands in
+ * takes no byte, so that a result that nobody can have is an error as with every other bad stdout.
+ */
 static bool hold_stdio(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+		int flags = fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY;
+
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags) != fd)
 			return false;
 	}
 	return true;
@@ -78,8 +84,9 @@ int main(int argc, char *argv[])
 	(void)signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error of the write */
 	if (ctl_options_parse(argc, argv, commands, stdout, stderr, &options, &status) ==
 	    CTL_OPTIONS_EXIT)
-		return status;
-	status = options.command->run(&options);
+		status = fflush(stdout) == 0 ? status : err_raise(-errno, "write stdout");
+	else
+		status = options.command->run(&options);
 	if (status >= 0)
 		return status;
 	say_line("netmonctl: %s", err_sentence());

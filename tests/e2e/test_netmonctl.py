@@ -653,5 +653,22 @@ def a_reader_that_is_gone_is_an_error_and_no_signal(s):
         expect("Broken pipe" in result.stderr, result.stderr)
 
 
+@case
+def a_result_that_nobody_can_have_is_an_error(s):
+    with agent(s) as a, open("/dev/full", "w", encoding="utf-8") as full:
+        for argv in (["--help"], ["--version"], ["agent", a.url, "version"], ["--agent", a.url, "kata-network", "list-ifaces", "pod1"]):
+            result = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", CTL, *argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                    text=True, env=s.environment(), timeout=60, check=False)
+            expect_equal((result.returncode, "Bad file descriptor" in result.stderr), (1, True), f"{argv}, closed: {result.stderr}")
+            result = subprocess.run([CTL, *argv], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True,
+                                    env=s.environment(), timeout=60, check=False)
+            expect_equal((result.returncode, "No space left" in result.stderr), (1, True), f"{argv}, full: {result.stderr}")
+        # a closed stdin is no document
+        result = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", CTL, "--agent", a.url, "kata-network", "update-routes", "pod1", "-"],
+                                capture_output=True, text=True, env=s.environment(), timeout=60, check=False)
+        expect_run(result, 1, "", "read /dev/stdin: bad file descriptor")
+        expect_equal(set(a.methods()), {"Version", "ListInterfaces"}, "calls")
+
+
 if __name__ == "__main__":
     main()
