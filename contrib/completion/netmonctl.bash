@@ -40,19 +40,19 @@ _netmonctl_options() {
 	_netmonctl_words --agent --help --ipv6 --json --timeout --version --wait
 }
 
-# _netmonctl_place GROUP COUNT: what stands behind COUNT words of a command
+# _netmonctl_place GROUP COUNT SECOND: what stands behind COUNT words of a command, SECOND being one
 _netmonctl_place() {
 	case $1:$2 in
 	:0) _netmonctl_words kata-network agent ;;
 	kata-network:1 | agent:2) _netmonctl_verbs "$1" ;;
 	kata-network:2 | agent:1) _netmonctl_sandboxes ;;
-	kata-network:3) _netmonctl_files ;;
+	kata-network:3) [[ $3 == list-* ]] || _netmonctl_files ;;
 	esac
 }
 
 _netmonctl() {
 	local _netmonctl_typed=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} word takes_value=""
-	local -a words=()
+	local -a words=() line=()
 	COMPREPLY=()
 	if [[ $_netmonctl_typed == -?* ]]; then
 		_netmonctl_options
@@ -61,7 +61,13 @@ _netmonctl() {
 	case $previous in
 	--agent | --timeout | --wait | =) return ;;
 	esac
-	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+	# bash breaks words at ':' and '=' too, and a URL has both: the line is read anew. The 'x' makes a word of
+	# what is typed also when that is nothing yet; where it is part of a longer word there is nothing to offer.
+	read -ra line <<<"${COMP_LINE:0:COMP_POINT}x"
+	if [[ ${_netmonctl_typed}x != *"${line[-1]}" ]]; then
+		return
+	fi
+	for word in "${line[@]:1:${#line[@]}-2}"; do
 		if [[ -n $takes_value ]]; then
 			takes_value=""
 		elif [[ $word == --agent || $word == --timeout || $word == --wait ]]; then
@@ -70,7 +76,7 @@ _netmonctl() {
 			words+=("$word")
 		fi
 	done
-	_netmonctl_place "${words[0]:-}" "${#words[@]}"
+	_netmonctl_place "${words[0]:-}" "${#words[@]}" "${words[1]:-}"
 }
 
 complete -F _netmonctl netmonctl
