@@ -199,7 +199,7 @@ static int start(struct monitor *m)
 	 * in flight: that stays as it is until the next intent takes it over (state_set_maybe()).
 	 */
 	if (m->loaded.is_fresh)
-		state_set_maybe(m->state, m->reconcile.maybe, m->reconcile.n_maybe);
+		state_set_maybe(m->state, m->reconcile.maybe.links, m->reconcile.maybe.n);
 	if (m->loaded.is_fresh && state_compact(m->state, &m->reconcile.acked) < 0)
 		err_clear(); /* broken: tried again every second */
 	/* What it was to put counts as put (reconcile_start()): a second kill must not lose that. */

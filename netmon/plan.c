@@ -36,6 +36,17 @@ int plan_verb_from_string(const char *s, enum plan_verb *ret)
 	return -EINVAL;
 }
 
+bool plan_is_route_verb(enum plan_verb verb)
+{
+	return verb == PLAN_ROUTES_SET || verb == PLAN_ROUTE_DEL || verb == PLAN_ROUTE_ADD ||
+	       verb == PLAN_ROUTE_REPLACE;
+}
+
+bool plan_is_neigh_verb(enum plan_verb verb)
+{
+	return verb == PLAN_NEIGH_DEL || verb == PLAN_NEIGH_ADD;
+}
+
 void plan_done(struct plan *p)
 {
 	snapshot_done(&p->from);

@@ -33,6 +33,8 @@ enum plan_verb {
  */
 const char *plan_verb_to_string(enum plan_verb verb);
 int plan_verb_from_string(const char *s, enum plan_verb *ret);
+bool plan_is_route_verb(enum plan_verb verb);
+bool plan_is_neigh_verb(enum plan_verb verb);
 
 #define PLAN_NONE UINT32_MAX
 

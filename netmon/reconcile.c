@@ -14,133 +14,9 @@
 #include "base/text.h"
 #include "netmon/adopt.h"
 #include "netmon/diff.h"
+#include "netmon/object.h"
 
-/* ---- objects: what backs off together ---- */
-
-static uint64_t object_of_link(uint32_t ifindex)
-{
-	return (uint64_t)MODEL_LINK << 56 | ifindex;
-}
-
-/*
- * The route set is one object: a guest that can't take routes now can't take any. So is what fails
- * for no fault of one route or neighbour.
- */
-#define OBJECT_ROUTES ((uint64_t)MODEL_ROUTE << 56)
-#define OBJECT_NEIGHS ((uint64_t)MODEL_NEIGH << 56)
-
-#define OBJECT_IS_ROUTE (UINT64_C(1) << 62)
-#define OBJECT_IS_NEIGH (UINT64_C(1) << 63)
-
-static uint64_t object_of_route(const struct route *r)
-{
-	struct route key = { .is_inet6 = r->is_inet6, .prefixlen = r->prefixlen };
-
-	memcpy(key.dst, r->dst, sizeof(key.dst));
-	return (model_hash(MODEL_ROUTE, &key, MODEL_HASH_SEED) & ~OBJECT_IS_NEIGH) |
-	       OBJECT_IS_ROUTE;
-}
-
-static uint64_t object_of_neigh(const struct neigh *n)
-{
-	struct neigh key = { .ifindex = n->ifindex, .family = n->family };
-
-	memcpy(key.bytes, n->bytes, sizeof(key.bytes));
-	return model_hash(MODEL_NEIGH, &key, MODEL_HASH_SEED) | OBJECT_IS_NEIGH;
-}
-
-static uint64_t op_object(const struct plan *p, const struct op *op)
-{
-	const struct link *l = plan_link_from(p, op) ? plan_link_from(p, op) : plan_link_to(p, op);
-	const struct neigh *n =
-		plan_neigh_from(p, op) ? plan_neigh_from(p, op) : plan_neigh_to(p, op);
-	const struct route *route =
-		plan_route_from(p, op) ? plan_route_from(p, op) : plan_route_to(p, op);
-
-	if (l)
-		return object_of_link(l->ifindex);
-	if (route)
-		return object_of_route(route);
-	return n ? object_of_neigh(n) : OBJECT_ROUTES;
-}
-
-static bool is_route_verb(enum plan_verb verb)
-{
-	return verb == PLAN_ROUTES_SET || verb == PLAN_ROUTE_DEL || verb == PLAN_ROUTE_ADD ||
-	       verb == PLAN_ROUTE_REPLACE;
-}
-
-static bool is_neigh_verb(enum plan_verb verb)
-{
-	return verb == PLAN_NEIGH_DEL || verb == PLAN_NEIGH_ADD;
-}
-
-/* What backs off when none of the ops that went together is to blame. */
-static uint64_t op_group(const struct plan *p, const struct op *op)
-{
-	if (is_route_verb(op->verb))
-		return OBJECT_ROUTES;
-	return is_neigh_verb(op->verb) ? OBJECT_NEIGHS : op_object(p, op);
-}
-
-/*
- * The key of a refusal: the value that the op brings; 0 for an op that brings none (a deletion is
- * never refused for good).
- */
-static uint64_t op_value_hash(const struct plan *p, const struct op *op)
-{
-	const struct link *l = plan_link_to(p, op);
-	const struct table *addrs = snapshot_addrs(&p->to);
-	const struct table *routes = snapshot_routes(&p->to);
-	uint64_t hash = MODEL_HASH_SEED;
-	size_t first, n;
-
-	if (l) {
-		first = table_range_of_link(addrs, l->ifindex, &n);
-		return view_link_hash(l, addrs->addrs ? addrs->addrs + first : NULL, n);
-	}
-	if (plan_route_to(p, op))
-		return model_hash(MODEL_ROUTE, plan_route_to(p, op), hash);
-	if (plan_neigh_to(p, op))
-		return model_hash(MODEL_NEIGH, plan_neigh_to(p, op), hash);
-	if (op->verb != PLAN_ROUTES_SET)
-		return 0;
-	for (size_t i = 0; i < routes->n; i++)
-		hash = model_hash(MODEL_ROUTE, &routes->routes[i], hash);
-	return hash;
-}
-
-/* ---- links that the other side may have ---- */
-
-static struct link *find_maybe(const struct reconcile *r, const struct link *l)
-{
-	for (size_t i = 0; i < r->n_maybe; i++)
-		if (r->maybe[i].ifindex == l->ifindex && r->maybe[i].incarnation == l->incarnation)
-			return &r->maybe[i];
-	return NULL;
-}
-
-static int add_maybe(struct reconcile *r, const struct link *l)
-{
-	struct link *maybe;
-
-	if (find_maybe(r, l))
-		return 0;
-	maybe = reallocarray(r->maybe, r->n_maybe + 1, sizeof(*maybe));
-	if (!maybe)
-		return err_raise(-ENOMEM, "remember a link");
-	r->maybe = maybe;
-	r->maybe[r->n_maybe++] = *l;
-	return 0;
-}
-
-/* It was told, or taken back: now it is known. */
-static void clear_maybe(struct reconcile *r, uint32_t ifindex)
-{
-	for (size_t i = 0; i < r->n_maybe; i++)
-		if (r->maybe[i].ifindex == ifindex)
-			r->maybe[i--] = r->maybe[--r->n_maybe];
-}
+/* ---- acked, as it may differ from what was told ---- */
 
 /*
  * Puts a link into acked, so that the difference takes it back. Its addresses go with it over
@@ -190,8 +66,8 @@ static int doubt_link(struct reconcile *r, uint32_t ifindex, bool as_another_lif
  */
 static int take_back_what_went(struct reconcile *r, const struct snapshot *seen)
 {
-	for (size_t i = 0; i < r->n_maybe; i++) {
-		const struct link *l = &r->maybe[i];
+	for (size_t i = 0; i < r->maybe.n; i++) {
+		const struct link *l = &r->maybe.links[i];
 		const struct link *now = table_find_link(snapshot_links(seen), l->ifindex);
 
 		if ((now && now->incarnation == l->incarnation) ||
@@ -219,8 +95,8 @@ static void audit(const struct reconcile *r, struct audit_record record)
 /* What failed as a part of many counts with them. */
 static unsigned attempt_of(const struct reconcile *r, const struct op *op)
 {
-	unsigned own = backoff_attempt(&r->backoff, op_object(&r->plan, op));
-	unsigned of_all = backoff_attempt(&r->backoff, op_group(&r->plan, op));
+	unsigned own = backoff_attempt(&r->backoff, object_of_op(&r->plan, op));
+	unsigned of_all = backoff_attempt(&r->backoff, object_of_group(&r->plan, op));
 
 	return own > of_all ? own : of_all;
 }
@@ -352,7 +228,7 @@ static int adopt_known(struct reconcile *r, const struct snapshot *seen,
 		return err_pass(e);
 	snapshot_done(&r->acked);
 	r->acked = acked;
-	r->n_maybe = 0; /* which links it has is known */
+	maybe_done(&r->maybe); /* which links it has is known */
 	return 0;
 }
 
@@ -525,15 +401,15 @@ static bool is_bounced(const struct reconcile *r, uint32_t ifindex)
 /* Does the op wait, or what it belongs to? The time is in plan_again_usec: see tidy_plan(). */
 static bool is_waiting(struct reconcile *r, const struct op *op)
 {
-	bool waits = backoff_use(&r->backoff, op_object(&r->plan, op), r->now_usec);
+	bool waits = backoff_use(&r->backoff, object_of_op(&r->plan, op), r->now_usec);
 
-	return backoff_use(&r->backoff, op_group(&r->plan, op), r->now_usec) || waits;
+	return backoff_use(&r->backoff, object_of_group(&r->plan, op), r->now_usec) || waits;
 }
 
 static bool is_refused(struct reconcile *r, const struct op *op)
 {
 	return r->refused.entries.n > 0 &&
-	       refused_is_final(&r->refused, op_value_hash(&r->plan, op));
+	       refused_is_final(&r->refused, object_value(&r->plan, op));
 }
 
 /* May this op be done now? If not, sees to it that it is asked again. */
@@ -543,7 +419,7 @@ static bool may_begin(struct reconcile *r, const struct reconcile_truth *truth, 
 
 	if (is_refused(r, op) || is_waiting(r, op))
 		return false;
-	if (is_route_verb(op->verb) && !truth->routes_settled) {
+	if (plan_is_route_verb(op->verb) && !truth->routes_settled) {
 		r->routes_wait = true;
 		return false;
 	}
@@ -692,7 +568,7 @@ static size_t batch(const struct reconcile *r)
 
 	if (most > r->config.view.caps.batch_max)
 		most = r->config.view.caps.batch_max;
-	if (!is_route_verb(ops->verb) && !is_neigh_verb(ops->verb))
+	if (!plan_is_route_verb(ops->verb) && !plan_is_neigh_verb(ops->verb))
 		return 1;
 	while (n < most && call_of(ops[n].verb) == call_of(ops->verb))
 		n++;
@@ -717,14 +593,15 @@ static void begin(struct reconcile *r)
 		.plan = &r->plan,
 		.op = op,
 		.n = batch(r),
-		.maybe_done = op->verb == PLAN_LINK_ADD && find_maybe(r, l),
+		.maybe_done = op->verb == PLAN_LINK_ADD && maybe_find(&r->maybe, l),
 		.before_exec = journal->before_exec,
 		.arg = journal->userdata,
 	};
 	int e;
 
 	if (journal->intent)
-		journal->intent(journal->userdata, &r->plan, op, call.n, r->maybe, r->n_maybe);
+		journal->intent(journal->userdata, &r->plan, op, call.n, r->maybe.links,
+				r->maybe.n);
 	note_begin(r, op, call.n);
 	e = r->config.sink->ops->begin(r->config.sink, &call);
 	if (e < 0) {
@@ -744,9 +621,9 @@ static void on_success(struct reconcile *r, const struct op *op)
 	const struct link *l = plan_link_from(&r->plan, op) ? plan_link_from(&r->plan, op)
 							    : plan_link_to(&r->plan, op);
 
-	backoff_clear(&r->backoff, op_object(&r->plan, op));
+	backoff_clear(&r->backoff, object_of_op(&r->plan, op));
 	if (l)
-		clear_maybe(r, l->ifindex);
+		maybe_clear(&r->maybe, l->ifindex);
 	r->cursor++;
 	if (r->cursor == r->plan.n)
 		r->must_plan = true; /* something may have been left out of it */
@@ -764,7 +641,7 @@ static void note_doubt(struct reconcile *r, const struct op *op, const struct si
 	const struct link *to = plan_link_to(&r->plan, op);
 
 	if (op->verb == PLAN_LINK_ADD && outcome->is_unknown)
-		(void)add_maybe(r, to);
+		(void)maybe_add(&r->maybe, to);
 	if ((op->verb == PLAN_LINK_ADD && outcome->result == SINK_STALE) ||
 	    (from && outcome->is_unknown)) {
 		r->doubted = from ? *from : *to;
@@ -795,7 +672,7 @@ static void blame_route(struct reconcile *r, const struct sink_outcome *outcome)
 
 static void on_failure(struct reconcile *r, const struct op *op, const struct sink_outcome *outcome)
 {
-	uint64_t hash = op_value_hash(&r->plan, op);
+	uint64_t hash = object_value(&r->plan, op);
 	enum sink_result result = outcome->result;
 
 	if (outcome->blamed) {
@@ -807,8 +684,8 @@ static void on_failure(struct reconcile *r, const struct op *op, const struct si
 	/* Without memory for it the object is asked again at once; no worse than no backoff. */
 	if (result != SINK_STALE && (!hash || !refused_is_final(&r->refused, hash)))
 		(void)backoff_add(&r->backoff,
-				  outcome->is_of_all ? op_group(&r->plan, op)
-						     : op_object(&r->plan, op),
+				  outcome->is_of_all ? object_of_group(&r->plan, op)
+						     : object_of_op(&r->plan, op),
 				  r->now_usec);
 	note_doubt(r, op, outcome);
 	r->routes_doubted = op->verb == PLAN_ROUTES_SET;
@@ -831,7 +708,7 @@ static size_t count_done(const struct reconcile *r, const struct sink_outcome *o
 static size_t count_unknown(const struct reconcile *r, const struct op *op, size_t n_left,
 			    const struct sink_outcome *outcome)
 {
-	if (n_left == 0 || op_group(&r->plan, op) == op_object(&r->plan, op))
+	if (n_left == 0 || object_of_group(&r->plan, op) == object_of_op(&r->plan, op))
 		return 0;
 	if (outcome->is_unknown)
 		return n_left;
@@ -878,8 +755,8 @@ static void on_some_failed(struct reconcile *r, size_t n_unknown,
 			   const struct sink_outcome *outcome)
 {
 	const struct op *op = &r->plan.ops[r->cursor];
-	bool is_alone = op_group(&r->plan, op) != op_object(&r->plan, op) && !outcome->is_of_all &&
-			!outcome->is_unknown;
+	bool is_alone = object_of_group(&r->plan, op) != object_of_op(&r->plan, op) &&
+			!outcome->is_of_all && !outcome->is_unknown;
 
 	audit_outcome(r, op, outcome->result, outcome->duration_usec, outcome->reason);
 	on_failure(r, op, outcome);
@@ -903,7 +780,7 @@ static void on_done(void *userdata, const struct sink_outcome *outcome)
 	journal_outcome(r, op, n, n_done, n_unknown);
 	if (n_done > 0) {
 		audit_done(r, op, n_done, outcome);
-		backoff_clear(&r->backoff, op_group(&r->plan, op));
+		backoff_clear(&r->backoff, object_of_group(&r->plan, op));
 	}
 	r->n_unknown -= n_done < r->n_unknown ? n_done : r->n_unknown;
 	for (size_t i = 0; i < n_done; i++)
@@ -1065,7 +942,7 @@ static int resolve_pending(struct reconcile *r, const struct reconcile_past *pas
 	link.incarnation = 0;
 	switch (past->pending_verb) {
 	case PLAN_LINK_ADD:
-		return err_pass(add_maybe(r, &link));
+		return err_pass(maybe_add(&r->maybe, &link));
 	case PLAN_LINK_DEL:
 		return err_pass(doubt_link(r, link.ifindex, true));
 	case PLAN_LINK_UPDATE:
@@ -1094,7 +971,7 @@ static int mark_down_but_addressed(struct reconcile *r, const struct snapshot *s
 		(void)table_range_of_link(snapshot_addrs(seen), links->links[i].ifindex, &n);
 		if (n > 0 && !(links->links[i].flags & IFF_UP) &&
 		    view_is_pluggable(&r->config.view, seen, &links->links[i]))
-			e = add_maybe(r, &links->links[i]);
+			e = maybe_add(&r->maybe, &links->links[i]);
 	}
 	return err_pass(e);
 }
@@ -1124,7 +1001,7 @@ static int start_from_past(struct reconcile *r, const struct reconcile_past *pas
 		struct link link = past->maybe[i];
 
 		link.incarnation = 0;
-		e = add_maybe(r, &link);
+		e = maybe_add(&r->maybe, &link);
 	}
 	if (e >= 0 && past->has_pending)
 		e = resolve_pending(r, past);
@@ -1182,6 +1059,6 @@ void reconcile_done(struct reconcile *r)
 	backoff_done(&r->backoff);
 	withdraw_done(&r->withdraw);
 	bounce_done(&r->bounces);
-	free(r->maybe);
+	maybe_done(&r->maybe);
 	memset(r, 0, sizeof(*r));
 }

@@ -30,6 +30,7 @@
 #include "netmon/backoff.h"
 #include "netmon/bounce.h"
 #include "netmon/doubt.h"
+#include "netmon/maybe.h"
 #include "netmon/refused.h"
 #include "netmon/settle.h"
 #include "netmon/sink.h"
@@ -117,8 +118,7 @@ struct reconcile {
 	struct backoff backoff;
 	struct withdraw withdraw; /* links that the present plan bounces */
 	struct bounces bounces;
-	struct link *maybe; /* links that the other side may have, though acked has not */
-	size_t n_maybe;
+	struct maybe maybe;
 	bool routes_doubted; /* a route set failed: what the other side has now is not known */
 	struct link
 		/* of an op that left the other side otherwise than acked says; ifindex 0: none */

@@ -62,7 +62,7 @@ static int set_mtu(struct netlink *n, const struct links_link *l, uint64_t mtu)
 	return err_pass(links_set_mtu(n, l->index, (uint32_t)mtu));
 }
 
-/* IFF_NOARP is the one flag that a request carries. Source: agent.h, facts of Kata's policy. */
+/* IFF_NOARP is the one flag that a request carries. Source: agent.h. */
 static int set_flags(struct netlink *n, const struct links_link *l, uint32_t raw_flags)
 {
 	uint32_t mask = IFF_UP | IFF_NOARP;

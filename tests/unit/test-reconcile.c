@@ -97,8 +97,8 @@ static void on_intent(void *userdata, const struct plan *plan, const struct op *
 {
 	assert_true(n > 0 && op + n <= plan->ops + plan->n);
 	assert_ptr_equal(userdata, &h);
-	assert_ptr_equal(maybe, h.r.maybe);
-	assert_int_equal(n_maybe, h.r.n_maybe);
+	assert_ptr_equal(maybe, h.r.maybe.links);
+	assert_int_equal(n_maybe, h.r.maybe.n);
 	assert_in_range(op->verb, 0, _PLAN_VERB_MAX - 1);
 	assert_ptr_equal(plan, &h.r.plan);
 	assert_int_equal(h.intents, h.begins);
