@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "agent-proto/bounded.h"
+#include "agent-proto/cursor.h"
 #include "base/error.h"
 #include "base/ip.h"
 
@@ -27,99 +28,19 @@
 
 /* ---- the wire ---- */
 
-struct agent_decode_field {
-	uint64_t number;
-	bool has_bytes; /* else a number, skipped */
-	struct ttrpc_bytes bytes;
-};
-
-static const uint8_t *agent_decode_at(struct ttrpc_bytes b, size_t offset)
-{
-	return (const uint8_t *)b.data + offset;
-}
-
 static int agent_decode_bad(const char *what)
 {
 	return err_raise(-EBADMSG, "%s in an agent's message", what);
 }
 
-/* The caller knows that so many are there. */
-static struct ttrpc_bytes agent_decode_cut(struct ttrpc_bytes *rest, size_t size)
-{
-	struct ttrpc_bytes cut = { rest->data, size };
-
-	if (size > 0)
-		rest->data = agent_decode_at(*rest, size);
-	rest->size -= size;
-	return cut;
-}
-
-static int agent_decode_varint(struct ttrpc_bytes *rest, uint64_t *ret)
-{
-	uint64_t value = 0;
-
-	for (unsigned n = 0; n < 10 && n < rest->size; n++) {
-		uint8_t byte = *agent_decode_at(*rest, n);
-
-		value |= (uint64_t)(byte & 0x7f) << (7 * n);
-		if (byte & 0x80)
-			continue;
-		(void)agent_decode_cut(rest, n + 1);
-		*ret = value;
-		return 0;
-	}
-	return agent_decode_bad("half a number");
-}
-
-/* Bytes that the value of this wire type takes; of what has a length its length is taken. */
-static int agent_decode_extent(struct ttrpc_bytes *rest, unsigned type, uint64_t *ret)
-{
-	switch (type) {
-	case PROTOBUF_C_WIRE_TYPE_VARINT:
-		*ret = 0;
-		return err_pass(agent_decode_varint(rest, &(uint64_t){ 0 }));
-	case PROTOBUF_C_WIRE_TYPE_64BIT:
-		*ret = 8;
-		return 0;
-	case PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED:
-		return err_pass(agent_decode_varint(rest, ret));
-	case PROTOBUF_C_WIRE_TYPE_32BIT:
-		*ret = 4;
-		return 0;
-	default: /* groups are of proto2, and what is above is nothing */
-		return agent_decode_bad("an unknown wire type");
-	}
-}
-
-/* Return: 1: *ret; 0: that was all; -EBADMSG. */
-static int agent_decode_next(struct ttrpc_bytes *rest, struct agent_decode_field *ret)
-{
-	uint64_t key = 0, size = 0;
-	int r;
-
-	if (rest->size == 0)
-		return 0;
-	r = agent_decode_varint(rest, &key);
-	if (r < 0)
-		return err_pass(r);
-	r = agent_decode_extent(rest, key & 7, &size);
-	if (r < 0)
-		return err_pass(r);
-	if (size > rest->size)
-		return agent_decode_bad("a field longer than the message");
-	ret->number = key >> 3;
-	ret->has_bytes = (key & 7) == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
-	ret->bytes = agent_decode_cut(rest, (size_t)size);
-	return 1;
-}
-
 /* Adds up how often a message has @number. Return: 0, -EBADMSG, -EMSGSIZE: over @max. */
 static int agent_decode_count(struct ttrpc_bytes message, uint64_t number, size_t max, size_t *n)
 {
-	struct agent_decode_field field = { 0 };
+	struct cursor c = cursor_on(message);
+	struct cursor_field field;
 	int r;
 
-	while ((r = agent_decode_next(&message, &field)) > 0) {
+	while ((r = cursor_next(&c, &field)) > 0) {
 		if (field.number != number)
 			continue;
 		if (*n >= max)
@@ -386,15 +307,16 @@ struct agent_decode_walk {
 static int agent_decode_walk_part(struct agent_decode_walk *w, struct agent_decode_part part,
 				  struct ttrpc_bytes bytes)
 {
-	struct agent_decode_field field = { 0 };
+	struct cursor c = cursor_on(bytes);
+	struct cursor_field field;
 	int r;
 
 	if (!part.is_list)
 		return err_pass(w->on_entry(w, part.kind, bytes));
-	while ((r = agent_decode_next(&bytes, &field)) > 0) {
+	while ((r = cursor_next(&c, &field)) > 0) {
 		if (field.number != 1)
 			continue;
-		if (!field.has_bytes)
+		if (field.wire != CURSOR_BYTES)
 			return agent_decode_bad("a number for an entry");
 		r = w->on_entry(w, part.kind, field.bytes);
 		if (r < 0)
@@ -405,13 +327,13 @@ static int agent_decode_walk_part(struct agent_decode_walk *w, struct agent_deco
 
 /* Return: 1: walked; 0: not a field of ours; < 0. */
 static int agent_decode_walk_field(struct agent_decode_walk *w, const struct agent_decode_shape *s,
-				   const struct agent_decode_field *field)
+				   const struct cursor_field *field)
 {
 	int r;
 
-	if (field->number == 0 || field->number > s->n_parts)
+	if (field->number > s->n_parts)
 		return 0;
-	if (!field->has_bytes)
+	if (field->wire != CURSOR_BYTES)
 		return agent_decode_bad("a number for a list");
 	r = agent_decode_walk_part(w, s->parts[field->number - 1], field->bytes);
 	return r < 0 ? err_pass(r) : 1;
@@ -420,13 +342,14 @@ static int agent_decode_walk_field(struct agent_decode_walk *w, const struct age
 static int agent_decode_walk(struct agent_decode_walk *w, const struct agent_decode_shape *s,
 			     struct ttrpc_bytes message)
 {
-	struct agent_decode_field field = { 0 };
+	struct cursor c = cursor_on(message);
+	struct cursor_field field;
 	size_t found = 0;
 	int r;
 
 	if (!s->is_wrapped)
 		return err_pass(agent_decode_walk_part(w, s->parts[0], message));
-	while ((r = agent_decode_next(&message, &field)) > 0) {
+	while ((r = cursor_next(&c, &field)) > 0) {
 		r = agent_decode_walk_field(w, s, &field);
 		if (r < 0)
 			return err_pass(r);
@@ -567,12 +490,13 @@ int agent_decode_version(struct ttrpc_bytes payload, char ret[AGENT_WORD_BYTES])
 /* A guest's features are counted on the wire, before one of them takes memory. */
 static int agent_decode_count_features(struct ttrpc_bytes message)
 {
-	struct agent_decode_field field = { 0 };
+	struct cursor c = cursor_on(message);
+	struct cursor_field field;
 	size_t n = 0;
 	int r;
 
-	while ((r = agent_decode_next(&message, &field)) > 0) {
-		if (field.number != AGENT_DECODE_DETAILS || !field.has_bytes)
+	while ((r = cursor_next(&c, &field)) > 0) {
+		if (field.number != AGENT_DECODE_DETAILS || field.wire != CURSOR_BYTES)
 			continue;
 		r = agent_decode_count(field.bytes, AGENT_DECODE_FEATURES, AGENT_FEATURES_MAX, &n);
 		if (r < 0)

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent-proto/cursor.h"
 #include "base/error.h"
 #include "base/ip.h"
 #include "base/text.h"
@@ -29,7 +30,6 @@ _Static_assert(sizeof(((struct agent_ip *)0)->bytes) == IP_BYTES, "an address is
 #define AGENT_ENCODE_INTERFACES 1U /* of netmon.Network */
 #define AGENT_ENCODE_ROUTES	2U
 #define AGENT_ENCODE_NEIGHBORS	3U
-#define AGENT_ENCODE_LENGTH_MAX 5U	/* bytes of a varint of 32 bits */
 #define AGENT_ENCODE_MASK_BYTES 4U	/* "128" */
 #define AGENT_ENCODE_GRPC	"0.0.1" /* Source: every release says so, kata-agent.md 3.1 */
 
@@ -48,19 +48,9 @@ static void agent_encode_append(ProtobufCBuffer *buffer, size_t size, const uint
 	(void)text_append(s->to, data, size);
 }
 
-static size_t agent_encode_varint(uint32_t value, uint8_t ret[AGENT_ENCODE_LENGTH_MAX])
-{
-	size_t n = 0;
-
-	for (; value >= 0x80; value >>= 7)
-		ret[n++] = (uint8_t)(value | 0x80);
-	ret[n++] = (uint8_t)value;
-	return n;
-}
-
 static void agent_encode_tag(struct text *to, unsigned field)
 {
-	uint8_t tag = (uint8_t)(field << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
+	uint8_t tag = CURSOR_TAG(field, CURSOR_BYTES);
 
 	(void)text_append(to, &tag, 1);
 }
@@ -68,7 +58,7 @@ static void agent_encode_tag(struct text *to, unsigned field)
 static void agent_encode_message(struct text *to, unsigned field, const ProtobufCMessage *m)
 {
 	struct agent_encode_sink s = { .base = { agent_encode_append }, .to = to };
-	uint8_t length[AGENT_ENCODE_LENGTH_MAX];
+	uint8_t length[CURSOR_VARINT_MAX];
 	size_t size;
 
 	if (to->error < 0)
@@ -80,7 +70,7 @@ static void agent_encode_message(struct text *to, unsigned field, const Protobuf
 			return;
 		}
 		agent_encode_tag(to, field);
-		(void)text_append(to, length, agent_encode_varint((uint32_t)size, length));
+		(void)text_append(to, length, cursor_put_varint(length, size));
 	}
 	(void)protobuf_c_message_pack_to_buffer(m, &s.base);
 }
@@ -96,12 +86,12 @@ static size_t agent_encode_begin(struct text *to, unsigned field)
 /* Makes room for the length of what was put there since. */
 static void agent_encode_end(struct text *to, unsigned field, size_t begin)
 {
-	uint8_t length[AGENT_ENCODE_LENGTH_MAX];
+	uint8_t length[CURSOR_VARINT_MAX];
 	size_t n, size = to->size - begin;
 
 	if (field == AGENT_ENCODE_BARE)
 		return;
-	n = agent_encode_varint((uint32_t)size, length);
+	n = cursor_put_varint(length, size);
 	if (text_append(to, length, n) < 0)
 		return;
 	memmove(to->data + begin + n, to->data + begin, size);

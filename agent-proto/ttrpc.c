@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent-proto/cursor.h"
 #include "base/error.h"
 
 /* A buffer's first block, and the most that an idle connection keeps of each. */
@@ -23,12 +24,8 @@
 
 #define REUSED_TEXT "StreamID cannot be re-used and must increment" /* as containerd's server */
 
-/* protobuf: a tag is field << 3 | wire type. Source: protobuf.dev, encoding. */
-enum wire { WIRE_VARINT, WIRE_64, WIRE_BYTES, WIRE_32 = 5 };
-
-#define TAG_BYTES(field)  ((uint8_t)((field) << 3 | WIRE_BYTES))
-#define TAG_VARINT(field) ((uint8_t)((field) << 3 | WIRE_VARINT))
-#define VARINT_BYTES_MAX  10U
+#define TAG_BYTES(field)  CURSOR_TAG(field, CURSOR_BYTES)
+#define TAG_VARINT(field) CURSOR_TAG(field, CURSOR_VARINT)
 
 enum { REQUEST_SERVICE = 1, REQUEST_METHOD, REQUEST_PAYLOAD, REQUEST_TIMEOUT, REQUEST_METADATA };
 enum { RESPONSE_STATUS = 1, RESPONSE_PAYLOAD };
@@ -127,18 +124,9 @@ static int buffer_reserve(struct buffer *b, size_t size)
 
 /* ---- writing: room was reserved before ---- */
 
-static size_t varint_size(uint64_t value)
-{
-	size_t size = 1;
-
-	while (value >>= 7)
-		size++;
-	return size;
-}
-
 static size_t field_size(size_t size)
 {
-	return 1 + varint_size(size) + size;
+	return 1 + cursor_varint_size(size) + size;
 }
 
 static void put_byte(struct buffer *b, uint8_t byte)
@@ -154,9 +142,7 @@ static void put_u32(struct buffer *b, uint32_t value)
 
 static void put_varint(struct buffer *b, uint64_t value)
 {
-	for (; value >= 0x80; value >>= 7)
-		put_byte(b, (uint8_t)(value | 0x80));
-	put_byte(b, (uint8_t)value);
+	b->end += cursor_put_varint(b->data + b->end, value);
 }
 
 static void put_field(struct buffer *b, uint8_t field, const void *data, size_t size)
@@ -178,94 +164,8 @@ static void put_header(struct buffer *b, const struct header *h)
 
 /* ---- reading ---- */
 
-struct cursor {
-	const uint8_t *at, *end;
-};
-
-struct field {
-	uint64_t number;
-	enum wire wire;
-	uint64_t value;		  /* WIRE_VARINT */
-	struct ttrpc_bytes bytes; /* WIRE_BYTES */
-};
-
-static struct cursor cursor_on(struct ttrpc_bytes bytes)
-{
-	const uint8_t *data = bytes.data;
-
-	return (struct cursor){ .at = data, .end = data ? data + bytes.size : NULL };
-}
-
-static int get_varint(struct cursor *c, uint64_t *ret)
-{
-	uint64_t value = 0;
-
-	for (unsigned int i = 0; i < VARINT_BYTES_MAX && c->at < c->end; i++) {
-		uint8_t byte = *c->at++;
-
-		value |= (uint64_t)(byte & 0x7f) << (7 * i);
-		if (!(byte & 0x80)) {
-			*ret = value;
-			return 0;
-		}
-	}
-	return err_raise(-EBADMSG, "a varint that doesn't end");
-}
-
-static int get_bytes(struct cursor *c, uint64_t size, struct ttrpc_bytes *ret)
-{
-	if (size > (size_t)(c->end - c->at))
-		return err_raise(-EBADMSG, "a field that is longer than its message");
-	*ret = (struct ttrpc_bytes){ .data = c->at, .size = (size_t)size };
-	c->at += size;
-	return 0;
-}
-
-static int get_value(struct cursor *c, struct field *f)
-{
-	uint64_t size = 0;
-	int r;
-
-	switch (f->wire) {
-	case WIRE_VARINT:
-		return get_varint(c, &f->value);
-	case WIRE_64:
-		return get_bytes(c, 8, &f->bytes);
-	case WIRE_32:
-		return get_bytes(c, 4, &f->bytes);
-	case WIRE_BYTES:
-		r = get_varint(c, &size);
-		return r < 0 ? r : get_bytes(c, size, &f->bytes);
-	default: /* groups, and what is none */
-		return err_raise(-EBADMSG, "a field of wire type %u", (unsigned int)f->wire);
-	}
-}
-
-/* Return: 1: *ret; 0: the message ends here; -EBADMSG */
-static int get_field(struct cursor *c, struct field *ret)
-{
-	struct field f = { 0 };
-	uint64_t tag = 0;
-	int r;
-
-	if (c->at == c->end)
-		return 0;
-	r = get_varint(c, &tag);
-	if (r < 0)
-		return err_pass(r);
-	f.number = tag >> 3;
-	f.wire = (enum wire)(tag & 7);
-	if (f.number == 0)
-		return err_raise(-EBADMSG, "a field without a number");
-	r = get_value(c, &f);
-	if (r < 0)
-		return err_pass(r);
-	*ret = f;
-	return 1;
-}
-
 /* That field in another wire type is another message: refused, where some decoders would skip it. */
-static int want_wire(const struct field *f, enum wire wire)
+static int want_wire(const struct cursor_field *f, enum cursor_wire wire)
 {
 	if (f->wire == wire)
 		return 0;
@@ -361,7 +261,7 @@ static void put_message(struct buffer *b, const char *message, size_t size)
 static int put_failure(struct ttrpc *t, uint32_t stream, enum ttrpc_code code, const char *message)
 {
 	size_t size = strnlen(message, TTRPC_MESSAGE_MAX);
-	size_t status = 1 + varint_size(code) + (size > 0 ? field_size(size) : 0);
+	size_t status = 1 + cursor_varint_size(code) + (size > 0 ? field_size(size) : 0);
 	int r = begin_answer(t, stream, field_size(status));
 
 	if (r < 0)
@@ -499,9 +399,9 @@ static int judge(struct ttrpc *t, const struct header *h, struct ttrpc_event *re
 
 /* ---- requests ---- */
 
-static int read_name(const struct field *f, char ret[TTRPC_NAME_MAX + 1])
+static int read_name(const struct cursor_field *f, char ret[TTRPC_NAME_MAX + 1])
 {
-	int r = want_wire(f, WIRE_BYTES);
+	int r = want_wire(f, CURSOR_BYTES);
 
 	if (r < 0)
 		return err_pass(r);
@@ -514,9 +414,9 @@ static int read_name(const struct field *f, char ret[TTRPC_NAME_MAX + 1])
 	return 0;
 }
 
-static int read_timeout(const struct field *f, struct ttrpc_event *event)
+static int read_timeout(const struct cursor_field *f, struct ttrpc_event *event)
 {
-	int r = want_wire(f, WIRE_VARINT);
+	int r = want_wire(f, CURSOR_VARINT);
 
 	if (r < 0)
 		return err_pass(r);
@@ -525,9 +425,9 @@ static int read_timeout(const struct field *f, struct ttrpc_event *event)
 	return 0;
 }
 
-static int read_payload(const struct field *f, struct ttrpc_event *event)
+static int read_payload(const struct cursor_field *f, struct ttrpc_event *event)
 {
-	int r = want_wire(f, WIRE_BYTES);
+	int r = want_wire(f, CURSOR_BYTES);
 
 	if (r < 0)
 		return err_pass(r);
@@ -535,8 +435,8 @@ static int read_payload(const struct field *f, struct ttrpc_event *event)
 	return 0;
 }
 
-static int read_request_field(struct ttrpc *t, const struct field *f, struct ttrpc_event *event,
-			      unsigned int *n_metadata)
+static int read_request_field(struct ttrpc *t, const struct cursor_field *f,
+			      struct ttrpc_event *event, unsigned int *n_metadata)
 {
 	switch (f->number) {
 	case REQUEST_SERVICE:
@@ -551,7 +451,7 @@ static int read_request_field(struct ttrpc *t, const struct field *f, struct ttr
 		if (++*n_metadata > TTRPC_METADATA_MAX)
 			return err_raise(-EMSGSIZE, "more than %u pairs of metadata",
 					 TTRPC_METADATA_MAX);
-		return err_pass(want_wire(f, WIRE_BYTES));
+		return err_pass(want_wire(f, CURSOR_BYTES));
 	default:
 		return 0;
 	}
@@ -561,11 +461,11 @@ static int read_request(struct ttrpc *t, struct ttrpc_bytes data, struct ttrpc_e
 {
 	struct cursor c = cursor_on(data);
 	unsigned int n_metadata = 0;
-	struct field f;
+	struct cursor_field f;
 	int r;
 
 	t->service[0] = t->method[0] = '\0';
-	while ((r = get_field(&c, &f)) > 0) {
+	while ((r = cursor_next(&c, &f)) > 0) {
 		r = read_request_field(t, &f, event, &n_metadata);
 		if (r < 0)
 			return err_pass(r);
@@ -622,19 +522,20 @@ static void keep_message(struct ttrpc *t, struct ttrpc_bytes bytes)
 	t->message[size] = '\0';
 }
 
-static int read_status(struct ttrpc *t, const struct field *status, struct ttrpc_event *event)
+static int read_status(struct ttrpc *t, const struct cursor_field *status,
+		       struct ttrpc_event *event)
 {
 	struct cursor c = cursor_on(status->bytes);
-	struct field f;
-	int r = want_wire(status, WIRE_BYTES);
+	struct cursor_field f;
+	int r = want_wire(status, CURSOR_BYTES);
 
 	if (r < 0)
 		return err_pass(r);
-	while ((r = get_field(&c, &f)) > 0) {
+	while ((r = cursor_next(&c, &f)) > 0) {
 		if (f.number == STATUS_CODE)
-			r = want_wire(&f, WIRE_VARINT);
+			r = want_wire(&f, CURSOR_VARINT);
 		else if (f.number == STATUS_MESSAGE)
-			r = want_wire(&f, WIRE_BYTES);
+			r = want_wire(&f, CURSOR_BYTES);
 		if (r < 0)
 			return err_pass(r);
 		if (f.number == STATUS_CODE)
@@ -648,11 +549,11 @@ static int read_status(struct ttrpc *t, const struct field *status, struct ttrpc
 static int read_response(struct ttrpc *t, struct ttrpc_bytes data, struct ttrpc_event *event)
 {
 	struct cursor c = cursor_on(data);
-	struct field f;
+	struct cursor_field f;
 	int r;
 
 	t->message[0] = '\0';
-	while ((r = get_field(&c, &f)) > 0) {
+	while ((r = cursor_next(&c, &f)) > 0) {
 		if (f.number == RESPONSE_STATUS)
 			r = read_status(t, &f, event);
 		else if (f.number == RESPONSE_PAYLOAD)
@@ -851,7 +752,7 @@ void ttrpc_output_done(struct ttrpc *t, size_t size)
 static size_t request_size(size_t service, size_t method, size_t payload, uint64_t timeout_nsec)
 {
 	return field_size(service) + field_size(method) + (payload > 0 ? field_size(payload) : 0) +
-	       (timeout_nsec > 0 ? 1 + varint_size(timeout_nsec) : 0);
+	       (timeout_nsec > 0 ? 1 + cursor_varint_size(timeout_nsec) : 0);
 }
 
 /* Return: 0 when a call of @size may be made now. */
