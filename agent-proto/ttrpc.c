@@ -42,6 +42,7 @@ struct ttrpc {
 	int error; /* sticky: what ttrpc_next() says from now on */
 	struct buffer in, out;
 	uint64_t skip;	      /* bytes of a refused frame's body that are still to come */
+	unsigned n_unwanted;  /* frames that were dropped since the last one that was wanted */
 	uint32_t last_stream; /* client: used last; server: the highest that was seen */
 	uint32_t open[TTRPC_CALLS_MAX];
 	size_t n_open;
@@ -321,7 +322,8 @@ static void drop_skipped(struct ttrpc *t)
  */
 enum verdict {
 	VERDICT_WAIT, /* wanted: handled when it is whole */
-	VERDICT_SKIP, /* not wanted, and all is said */
+	VERDICT_DROP, /* not wanted, and not a word is said */
+	VERDICT_SKIP, /* not wanted, and it was told so */
 	VERDICT_EVENT,
 };
 
@@ -341,7 +343,7 @@ static int judge_data(struct ttrpc *t, const struct header *h)
 	if (h->stream > t->last_stream)
 		t->last_stream = h->stream;
 	else if (!close_stream(t, h->stream))
-		return VERDICT_SKIP;
+		return VERDICT_DROP;
 	return err_pass(
 		refuse(t, h->stream, TTRPC_INVALID_ARGUMENT, "data for a call that takes none"));
 }
@@ -367,7 +369,7 @@ static int judge_request(struct ttrpc *t, const struct header *h)
 static int judge_response(struct ttrpc *t, const struct header *h, struct ttrpc_event *ret)
 {
 	if (!is_open(t, h->stream))
-		return VERDICT_SKIP;
+		return VERDICT_DROP;
 	if (h->size <= TTRPC_DATA_MAX)
 		return VERDICT_WAIT;
 	(void)close_stream(t, h->stream);
@@ -375,7 +377,7 @@ static int judge_response(struct ttrpc *t, const struct header *h, struct ttrpc_
 		.type = TTRPC_RESPONSE,
 		.stream = h->stream,
 		.code = TTRPC_RESOURCE_EXHAUSTED,
-		.message = "the answer is over 4194304 bytes",
+		.message = TTRPC_ANSWER_TOO_LONG,
 		.service = "",
 		.method = "",
 	};
@@ -388,7 +390,7 @@ static int judge(struct ttrpc *t, const struct header *h, struct ttrpc_event *re
 	bool is_server = t->role == TTRPC_SERVER;
 
 	if (h->type == TYPE_DATA)
-		return is_server ? err_pass(judge_data(t, h)) : VERDICT_SKIP;
+		return is_server ? err_pass(judge_data(t, h)) : VERDICT_DROP;
 	if (h->type == TYPE_REQUEST && is_server)
 		return err_pass(judge_request(t, h));
 	if (h->type == TYPE_RESPONSE && !is_server)
@@ -601,6 +603,16 @@ static int take_frame(struct ttrpc *t, const struct header *h, struct ttrpc_even
 	return err_pass(take_response(t, h, data, ret));
 }
 
+/* What is refused is bounded by its answers, what is dropped by this alone. */
+static int count_unwanted(struct ttrpc *t, int verdict)
+{
+	if (verdict != VERDICT_DROP)
+		return 0;
+	if (++t->n_unwanted > TTRPC_UNWANTED_MAX)
+		return err_raise(-EPROTO, "%u frames that nobody wants", t->n_unwanted);
+	return 0;
+}
+
 enum { STEP_WAIT = 0, STEP_EVENT = 1, STEP_AGAIN = 2 };
 
 /* One step through the input: STEP_EVENT: *ret; STEP_WAIT: more bytes are wanted. */
@@ -618,10 +630,14 @@ static int step(struct ttrpc *t, struct ttrpc_event *ret)
 	if (verdict == VERDICT_WAIT) {
 		if (buffer_used(&t->in) - TTRPC_HEADER_BYTES < h.size)
 			return STEP_WAIT;
+		t->n_unwanted = 0;
 		r = take_frame(t, &h, ret);
 		return r == 0 ? STEP_AGAIN : err_pass(r);
 	}
 	skip_frame(t, &h);
+	r = count_unwanted(t, verdict);
+	if (r < 0)
+		return err_pass(r);
 	return verdict == VERDICT_EVENT ? STEP_EVENT : STEP_AGAIN;
 }
 
@@ -823,8 +839,7 @@ int ttrpc_answer(struct ttrpc *t, uint32_t stream, struct ttrpc_bytes payload)
 	if (t->error < 0 || t->role != TTRPC_SERVER || !close_stream(t, stream))
 		return 0;
 	if (payload.size > TTRPC_DATA_MAX || size > TTRPC_DATA_MAX) {
-		r = put_failure(t, stream, TTRPC_RESOURCE_EXHAUSTED,
-				"the answer is over 4194304 bytes");
+		r = put_failure(t, stream, TTRPC_RESOURCE_EXHAUSTED, TTRPC_ANSWER_TOO_LONG);
 		return r < 0 ? err_pass(r)
 			     : err_raise(-EMSGSIZE, "an answer of %zu bytes", payload.size);
 	}

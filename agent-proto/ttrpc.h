@@ -26,8 +26,15 @@
 #define TTRPC_MESSAGE_MAX  1024U      /* bytes kept of an error's message; the rest is cut */
 #define TTRPC_CALLS_MAX	   64U	      /* calls in flight, each way */
 #define TTRPC_METADATA_MAX 64U	      /* pairs of a request; more is a refused request */
+#define TTRPC_UNWANTED_MAX 1024U      /* frames dropped without a word between two wanted ones */
 /* Bytes of answers that the peer does not read before the connection is given up. */
 #define TTRPC_OUTPUT_MAX (2 * (TTRPC_DATA_MAX + TTRPC_HEADER_BYTES))
+
+/*
+ * RESOURCE_EXHAUSTED, of the two places that say it: a client of an answer that was over
+ * TTRPC_DATA_MAX, ttrpc_answer() of what it was given. The call itself was carried out.
+ */
+#define TTRPC_ANSWER_TOO_LONG "the answer is over 4194304 bytes"
 
 /* google.rpc.Code */
 enum ttrpc_code {
@@ -111,8 +118,9 @@ void ttrpc_input_done(struct ttrpc *t, size_t size);
  * over a limit (RESOURCE_EXHAUSTED) or not decodable (INVALID_ARGUMENT).
  *
  * Return: 1: *ret; 0: no whole frame is there; -EPROTO: what came is no ttrpc (an unknown type, a
- * response whose message can't be decoded, a server that sends requests); -EMSGSIZE: the peer does
- * not read its answers (TTRPC_OUTPUT_MAX); -ENOMEM. After an error only ttrpc_free() may follow.
+ * response whose message can't be decoded, a server that sends requests), or more than
+ * TTRPC_UNWANTED_MAX frames that nobody wants; -EMSGSIZE: the peer does not read its answers
+ * (TTRPC_OUTPUT_MAX); -ENOMEM. After an error only ttrpc_free() may follow.
  */
 int ttrpc_next(struct ttrpc *t, struct ttrpc_event *ret);
 

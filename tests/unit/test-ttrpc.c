@@ -506,6 +506,40 @@ static void test_unknown_late_and_second_answers_are_dropped(void **state)
 	assert_int_equal(feed_hex(t, "00000003 00000003 02 00 120161", &e), 0); /* again */
 }
 
+static void feed_unwanted(struct ttrpc *t, const char *hex, size_t n)
+{
+	CLEANUP(frame_done) struct frame f = from_hex(hex);
+	struct ttrpc_event e;
+
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(feed(t, f.bytes, f.size, &e), 0);
+}
+
+/* Each is dropped without a word: nothing else would ever end it. */
+static void test_unwanted_frames_have_a_limit(void **state)
+{
+	struct ttrpc *t = subject(state);
+	struct ttrpc_event e;
+
+	(void)call(t);
+	feed_unwanted(t, "00000003 00000007 02 00 120161", TTRPC_UNWANTED_MAX);
+	assert_int_equal(feed_hex(t, "00000003 00000001 02 00 120161", &e), 1);
+	/* and from that one on again */
+	feed_unwanted(t, "00000001 00000001 03 00 aa", TTRPC_UNWANTED_MAX);
+	assert_int_equal(feed_hex(t, "00000003 00000001 02 00 120161", &e), -EPROTO);
+	assert_int_equal(ttrpc_next(t, &e), -EPROTO);
+}
+
+static void test_unwanted_data_of_a_server_has_a_limit(void **state)
+{
+	struct ttrpc *t = subject(state);
+	struct ttrpc_event e;
+
+	assert_int_equal(feed_hex(t, "00000001 00000001 03 00 aa", &e), 0);
+	feed_unwanted(t, "00000001 00000001 03 00 aa", TTRPC_UNWANTED_MAX);
+	assert_int_equal(feed_hex(t, "00000001 00000001 03 00 aa", &e), -EPROTO);
+}
+
 /* Forgotten when half of its answer is there: the rest is no beginning of a frame. */
 static void test_forgotten_within_its_answer(void **state)
 {
@@ -953,7 +987,7 @@ static void test_own_answer_over_the_limit(void **state)
 	assert_non_null(payload.data);
 	assert_lives(t, 1);
 	assert_int_equal(ttrpc_answer(t, 1, payload), -EMSGSIZE);
-	assert_refusal(t, 1, TTRPC_RESOURCE_EXHAUSTED, "the answer is over 4194304 bytes");
+	assert_refusal(t, 1, TTRPC_RESOURCE_EXHAUSTED, TTRPC_ANSWER_TOO_LONG);
 	assert_lives(t, 3);
 	payload.size--;
 	assert_int_equal(ttrpc_answer(t, 3, payload), 0);
@@ -1213,6 +1247,8 @@ int main(void)
 		TEST_ON(client, test_last_stream_then_eoverflow),
 		TEST_ON(client, test_answers_out_of_order),
 		TEST_ON(client, test_unknown_late_and_second_answers_are_dropped),
+		TEST_ON(client, test_unwanted_frames_have_a_limit),
+		TEST_ON(server, test_unwanted_data_of_a_server_has_a_limit),
 		TEST_ON(client, test_forgotten_within_its_answer),
 		TEST_ON(client, test_client_drops_data_frames),
 		cmocka_unit_test(test_strange_codes_are_unknown),
