@@ -172,13 +172,19 @@ static void client_answered(struct client *c, const struct ttrpc_event *event)
 			      });
 }
 
+/* Of those whose time is over the one whose was first. Return: its place, or n_pending. */
 static size_t client_find_late(const struct client *c, uint64_t now)
 {
-	size_t i = 0;
+	size_t late = c->n_pending;
 
-	while (i < c->n_pending && c->pending[i].deadline_usec > now)
-		i++;
-	return i;
+	for (size_t i = 0; i < c->n_pending; i++) {
+		uint64_t deadline = c->pending[i].deadline_usec;
+
+		if (deadline <= now &&
+		    (late == c->n_pending || deadline < c->pending[late].deadline_usec))
+			late = i;
+	}
+	return late;
 }
 
 static void client_expire(struct client *c)
