@@ -510,15 +510,17 @@ static int locate_send(struct locate *l)
 {
 	ssize_t n = transport_send(l->transport.fd, locate_request + l->n_sent,
 				   sizeof(locate_request) - 1 - l->n_sent);
+	int r;
 
 	if (n == -EAGAIN)
 		return 0;
 	if (n < 0)
 		return err_raise((int)n, "ask '%s'", l->transport.url.path);
 	l->n_sent += (size_t)n;
-	if (l->n_sent == sizeof(locate_request) - 1)
-		(void)sd_event_source_set_io_events(l->source, EPOLLIN);
-	return 0;
+	if (l->n_sent < sizeof(locate_request) - 1)
+		return 0;
+	r = sd_event_source_set_io_events(l->source, EPOLLIN);
+	return r < 0 ? err_raise(r, "wait for '%s'", l->transport.url.path) : 0;
 }
 
 /* Return: 0: it is a URL. */
@@ -528,7 +530,7 @@ static int locate_judge(struct locate *l, int status, const char *body, size_t s
 	char text[URL_TEXT_MAX];
 	int shown = (int)(size < LOCATE_QUOTE_MAX ? size : LOCATE_QUOTE_MAX);
 
-	while (size > 0 && strchr(" \t\r\n", body[size - 1]))
+	while (size > 0 && memchr(" \t\r\n", body[size - 1], 4))
 		size--;
 	if (status != 200 || size == 0 || size >= sizeof(text) || memchr(body, '\0', size))
 		return err_raise(-EBADMSG, "ask '%s', which answered %d and %zu bytes: '%.*s'",

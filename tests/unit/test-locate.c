@@ -28,9 +28,11 @@
 #define RUST_SHIM RUST_DIR "/shim-monitor.sock"
 #define STATE	  GO_DIR "/persist.json"
 
-#define REQUEST	       "GET /agent-url HTTP/1.1\r\nHost: shim\r\nConnection: close\r\n\r\n"
-#define OK_LENGTH(n)   "HTTP/1.1 200 OK\r\nContent-Length: " n "\r\n\r\n"
-#define SHORT_USEC     (400 * CLOCK_USEC_PER_MSEC)
+#define REQUEST	     "GET /agent-url HTTP/1.1\r\nHost: shim\r\nConnection: close\r\n\r\n"
+#define OK_LENGTH(n) "HTTP/1.1 200 OK\r\nContent-Length: " n "\r\n\r\n"
+#define SHORT_USEC   (400 * CLOCK_USEC_PER_MSEC)
+/* Of this a quarter is what the second one has to answer. */
+#define PATIENT_USEC   (4 * CLOCK_USEC_PER_SEC)
 #define PERSISTED(url) "{\"Version\":2,\"AgentState\":{\"URL\":\"" url "\"},\"Pid\":7}"
 
 struct fixture {
@@ -234,17 +236,24 @@ static void test_a_shim_that_hangs_up_is_passed_over(void **state)
 static void test_a_silent_shim_does_not_take_the_others_time(void **state)
 {
 	struct fixture *f = *state;
-	int go = wire_listen(&f->wire, GO_SHIM), rust = wire_listen(&f->wire, RUST_SHIM);
+	int rust;
 
-	write_state(f, PERSISTED("vsock://5:1024"));
-	start(f, SHORT_USEC);
-	(void)answer(f, go, "");
-	(void)answer(f, rust, "");
-	assert_found(f, "vsock://5:1024");
-	start(f, 3 * SHORT_USEC);
-	(void)answer(f, go, "");
+	(void)wire_listen(&f->wire, GO_SHIM);
+	rust = wire_listen(&f->wire, RUST_SHIM);
+	start(f, PATIENT_USEC);
 	(void)answer(f, rust, OK_LENGTH("14") "vsock://4:1024");
 	assert_found(f, "vsock://4:1024");
+}
+
+static void test_silent_shims_leave_the_state(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)wire_listen(&f->wire, GO_SHIM);
+	(void)wire_listen(&f->wire, RUST_SHIM);
+	write_state(f, PERSISTED("vsock://5:1024"));
+	start(f, SHORT_USEC);
+	assert_found(f, "vsock://5:1024");
 }
 
 static void test_the_deadline_ends_it(void **state)
@@ -260,6 +269,21 @@ static void test_the_deadline_ends_it(void **state)
 	assert_non_null(strstr(f->why, GO_SHIM));
 	assert_non_null(strstr(f->why, RUST_SHIM));
 	assert_non_null(strstr(f->why, strerror(ETIMEDOUT)));
+}
+
+/* A NUL ends no URL, and is no space behind one. */
+static void test_a_nul_in_the_answer_is_passed_over(void **state)
+{
+	static const char body[] = "vsock://3:1024";
+	struct fixture *f = *state;
+	int go = wire_listen(&f->wire, GO_SHIM), rust = wire_listen(&f->wire, RUST_SHIM);
+	int shim;
+
+	start(f, 0);
+	shim = answer(f, go, OK_LENGTH("15"));
+	wire_write(&f->wire, shim, body, sizeof(body));
+	(void)answer(f, rust, OK_LENGTH("16") "vsock://4:1024\r\n");
+	assert_found(f, "vsock://4:1024");
 }
 
 /* ---- how it may answer ---- */
@@ -506,7 +530,9 @@ int main(void)
 		TEST(test_a_shim_that_fails_is_passed_over),
 		TEST(test_a_shim_that_hangs_up_is_passed_over),
 		TEST(test_a_silent_shim_does_not_take_the_others_time),
+		TEST(test_silent_shims_leave_the_state),
 		TEST(test_the_deadline_ends_it),
+		TEST(test_a_nul_in_the_answer_is_passed_over),
 		TEST(test_a_chunked_body_is_joined),
 		TEST(test_a_body_without_length_ends_with_the_connection),
 		TEST(test_an_answer_may_come_byte_by_byte),
