@@ -17,12 +17,16 @@
 struct server;
 struct server_connection;
 
-/* One request; answer it, now or later, with server_answer() or server_fail(). */
+/*
+ * One request; answer it, now or later, with server_answer() or server_fail(). What it points to is
+ * borrowed until the next answer on this connection, whichever request that is for, or until the
+ * call returns.
+ */
 struct server_request {
 	struct server_connection *connection;
 	uint32_t stream;
 	const char *service, *method; /* as struct ttrpc_event */
-	struct ttrpc_bytes payload;   /* borrowed until it is answered, or the call returns */
+	struct ttrpc_bytes payload;   /* borrowed, see below */
 	uint64_t timeout_nsec;
 };
 
