@@ -35,7 +35,7 @@ int wire_done(struct wire *w);
 void wire_turn(struct wire *w, uint64_t until_usec, const char *condition);
 /* Runs it for this long, whatever happens. */
 void wire_run(struct wire *w, uint64_t usec);
-/* Nothing comes within @usec: no source of the loop is dispatched. */
+/* When all that is pending is done nothing comes within @usec: no source of the loop is dispatched. */
 void wire_assert_quiet(struct wire *w, uint64_t usec);
 /* No timer of the process is armed: idle has no wake-ups, however late. */
 void wire_assert_no_timer(struct wire *w);
