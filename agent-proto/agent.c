@@ -82,6 +82,16 @@ bool agent_has_feature(const struct agent_details *d, const char *feature)
 	return false;
 }
 
+/* ---- answers ---- */
+
+bool agent_is_answer_too_long(enum ttrpc_code code, const char *message)
+{
+	if (code == TTRPC_RESOURCE_EXHAUSTED)
+		return strcmp(message, TTRPC_ANSWER_TOO_LONG) == 0;
+	return (code == TTRPC_INVALID_ARGUMENT || code == TTRPC_UNKNOWN) &&
+	       strstr(message, "exceed maximum message size");
+}
+
 /* ---- generations ---- */
 
 /* Return: what follows the number; NULL: there is none, or one too long. */

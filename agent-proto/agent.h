@@ -89,9 +89,10 @@ struct agent_route {
 };
 
 /*
- * How a preferred source is written. AGENT_SOURCE_PLAIN "10.0.0.1". AGENT_SOURCE_ZERO "10.0.0.1/0":
- * agents of Kata from 3.15 on read a bare address as /32, which becomes RTA_SRC, and that the kernel
- * ignores (IPv4) or refuses (IPv6); "/0" becomes RTA_PREFSRC.
+ * How a preferred source is written. AGENT_SOURCE_PLAIN "10.0.0.1": ours. AGENT_SOURCE_ZERO
+ * "10.0.0.1/0": all of Kata's since 2.0 read a bare address as /32, which becomes RTA_SRC, and that
+ * the kernel ignores (IPv4) or refuses (IPv6); "/0" becomes RTA_PREFSRC.
+ * Source: kata src/agent/src/netlink.rs ("if prefix() > 0 source_prefix else PrefSource").
  */
 enum agent_source { AGENT_SOURCE_PLAIN, AGENT_SOURCE_ZERO };
 
@@ -159,6 +160,15 @@ int agent_decode_version(struct ttrpc_bytes payload, char ret[AGENT_WORD_BYTES])
 int agent_decode_details(struct ttrpc_bytes payload, struct agent_details *ret);
 /* @ret: malloc'ed, NUL-terminated, hostile bytes, the caller's */
 int agent_decode_iptables(struct ttrpc_bytes payload, char **ret, size_t *ret_size);
+
+/*
+ * "Carried out, and what there is to answer is over the limit": the call was within it, so these
+ * words are never about the call. Said by ttrpc-rust, which looks at what a handler has returned
+ * (INVALID_ARGUMENT, of "prost" builds UNKNOWN), and by ours, TTRPC_ANSWER_TOO_LONG.
+ * Source: containerd/ttrpc-rust src/asynchronous/server.rs (handle_msg), src/proto.rs
+ * (check_oversize).
+ */
+bool agent_is_answer_too_long(enum ttrpc_code code, const char *message);
 
 /* ---- generations ---- */
 

@@ -136,7 +136,7 @@ static int agent_op_encode_routes(const struct agent_op *o, size_t first, size_t
 				  struct ttrpc_bytes *ret)
 {
 	enum agent_source source =
-		o->generation == AGENT_ADDITIVE ? AGENT_SOURCE_ZERO : AGENT_SOURCE_PLAIN;
+		o->generation == AGENT_DELTA_V1 ? AGENT_SOURCE_PLAIN : AGENT_SOURCE_ZERO;
 	CLEANUP(cleanup_free) struct agent_route *routes = calloc(n + 1, sizeof(*routes));
 
 	if (!routes)
@@ -253,23 +253,8 @@ static bool says_no_link(const struct client_result *result)
 	return false;
 }
 
-/*
- * An agent that has done it and has more routes to answer with than fit: our request was within the
- * limit, so the words are about the answer, which nobody reads. Kata's are answered by ttrpc-rust
- * with all routes there are; that looks at the size of what a handler returned, when it has returned.
- * Source: containerd/ttrpc-rust src/asynchronous/server.rs (handle_msg), src/proto.rs
- * (check_oversize); "prost" builds say UNKNOWN.
- */
-static bool says_answer_too_long(const struct client_result *result)
-{
-	return (result->code == TTRPC_INVALID_ARGUMENT || result->code == TTRPC_UNKNOWN) &&
-	       strstr(result->message, "exceed maximum message size");
-}
-
 static struct verdict judge_value(enum plan_verb verb, const struct client_result *result)
 {
-	if (says_answer_too_long(result))
-		return (struct verdict){ .result = SINK_DONE };
 	if (says_no_link(result))
 		return (struct verdict){ .result = is_deletion(verb) ? SINK_DONE : SINK_RETRY,
 					 .blames = true };
@@ -280,6 +265,8 @@ static struct verdict judge(enum plan_verb verb, const struct client_result *res
 {
 	if (result->error != 0)
 		return (struct verdict){ .result = SINK_RETRY, .is_unknown = true };
+	if (agent_is_answer_too_long(result->code, result->message))
+		return (struct verdict){ .result = SINK_DONE };
 	switch (result->code) {
 	case TTRPC_OK:
 		return (struct verdict){ .result = SINK_DONE };

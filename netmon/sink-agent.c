@@ -273,12 +273,12 @@ static int sink_agent_read_list(struct sink_agent *s, struct ttrpc_bytes payload
 	return err_pass(agent_words_to_guest(&network, is_exact, &s->guest));
 }
 
-/* No list, now and later. The words are those of ttrpc-rust, see agent-op.c. */
+/* No list, now and later. */
 static bool sink_agent_has_no_list(const struct client_result *result)
 {
 	return result->code == TTRPC_PERMISSION_DENIED || result->code == TTRPC_UNIMPLEMENTED ||
 	       result->code == TTRPC_RESOURCE_EXHAUSTED ||
-	       (result->code != TTRPC_OK && strstr(result->message, "exceed maximum message size"));
+	       agent_is_answer_too_long(result->code, result->message);
 }
 
 static void sink_agent_on_list(void *userdata, const struct client_result *result)

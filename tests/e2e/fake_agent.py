@@ -381,7 +381,7 @@ class FakeAgent:
             except ValueError as error:
                 self.violate(f"{method}: {error}")
         zero = route["source"].endswith("/0")
-        self.require(not route["source"] or zero == (self.generation == "additive"), f"{method}: source of {route}")
+        self.require(not route["source"] or zero == (self.generation != "delta"), f"{method}: source of {route}")
         if route["device"] not in {link.name for link in self.links.values()}:
             raise Refusal(INTERNAL, f"Failed to update routes: Could not find link from device {route['device']}")
 

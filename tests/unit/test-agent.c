@@ -869,9 +869,25 @@ static void test_every_prefix_and_corruption_is_decoded_or_refused(void **state)
 	}
 }
 
+static void test_an_answer_that_is_too_long_is_known_by_its_words(void **state)
+{
+	static const char rust[] = "message length 5242880 exceed maximum message size of 4194304";
+
+	(void)state;
+	assert_true(agent_is_answer_too_long(TTRPC_INVALID_ARGUMENT, rust));
+	assert_true(agent_is_answer_too_long(TTRPC_UNKNOWN, rust));
+	assert_true(agent_is_answer_too_long(TTRPC_RESOURCE_EXHAUSTED, TTRPC_ANSWER_TOO_LONG));
+	assert_false(agent_is_answer_too_long(TTRPC_INTERNAL, rust));
+	assert_false(agent_is_answer_too_long(TTRPC_RESOURCE_EXHAUSTED, "too many calls"));
+	assert_false(agent_is_answer_too_long(TTRPC_RESOURCE_EXHAUSTED,
+					      "the request is over 4194304 bytes"));
+	assert_false(agent_is_answer_too_long(TTRPC_OK, ""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_an_answer_that_is_too_long_is_known_by_its_words),
 		cmocka_unit_test(test_golden_update_interface),
 		cmocka_unit_test(test_golden_update_routes),
 		cmocka_unit_test(test_golden_add_neighbors),
