@@ -10,6 +10,8 @@
  *      +--blamed--> half --ok--> n_done moves on --> half of what is left of [n_done, n_bad)
  *                    +--blamed--> n_bad comes nearer --> half of it
  *                                  +-- it was one: its verdict is the op's
+ *
+ * Of a set prefixes are sent: those shorter than n_good are taken, the one of n_bad is refused.
  */
 #include "netmon/agent-op.h"
 
@@ -26,16 +28,19 @@
 
 enum { _AGENT_OP_SENT = 0, AGENT_OP_TOO_LARGE = 1 };
 
-/* Of the first request that was denied: is it a value, or the method? */
+/* Of the first request that was denied: is it a value, or the method? What is in flight. */
 enum agent_op_split {
 	AGENT_OP_SPLIT_NONE,
-	AGENT_OP_SPLIT_FIRST,  /* its first half is in flight */
-	AGENT_OP_SPLIT_SECOND, /* that was denied too, its second half is in flight */
+	AGENT_OP_SPLIT_FIRST,	   /* its first half */
+	AGENT_OP_SPLIT_SECOND,	   /* its second half, after the first was denied too */
+	AGENT_OP_SPLIT_ONE_FIRST,  /* one value of the first half, after both were */
+	AGENT_OP_SPLIT_ONE_SECOND, /* one value of the second half, after that was too */
 };
 
 struct agent_op {
 	uint64_t timeout_usec;
-	void (*done)(void *userdata, const struct sink_outcome *outcome, unsigned denied);
+	void (*done)(void *userdata, const struct sink_outcome *outcome,
+		     const struct agent_op_lesson *lesson);
 	void *userdata;
 	sd_event_source *refuse; /* an op that can't even be sent, told from the loop */
 	char reason[AGENT_OP_REASON_BYTES];
@@ -48,10 +53,12 @@ struct agent_op {
 	uint64_t id; /* of the request in flight; 0: none */
 	size_t first, n_sent;
 	size_t n_done;
-	size_t n_bad; /* 0: no range is known to hold a bad one */
+	size_t n_bad;  /* 0: no range is known to hold a bad one */
+	size_t n_good; /* of a set */
+	bool is_bad_final;
 	size_t n_split;
 	enum agent_op_split split;
-	unsigned blames;
+	unsigned blames; /* since something was last brought forward */
 };
 
 /* ---- what is sent ---- */
@@ -121,28 +128,57 @@ static const char *link_name(const struct plan *p, uint32_t ifindex)
 	return l ? l->name : "";
 }
 
+static bool agent_op_is_set(const struct agent_op *o)
+{
+	return o->call.op->verb == PLAN_ROUTES_SET;
+}
+
+/* In the order in which a set is sent: without a gateway first, they make the others reachable. */
+struct set_walk {
+	const struct table *routes;
+	size_t at; /* twice through the table */
+};
+
+static const struct route *set_next(struct set_walk *w)
+{
+	size_t n = w->routes->n;
+
+	while (w->at < 2 * n) {
+		const struct route *route = table_at(w->routes, w->at % n);
+		bool has_gateway = route->flags & MODEL_ROUTE_GATEWAY;
+
+		if (has_gateway == (w->at++ >= n))
+			return route;
+	}
+	return NULL;
+}
+
 static const struct route *agent_op_route(const struct agent_op *o, size_t i)
 {
 	const struct plan *p = o->call.plan;
 
-	if (o->call.op->verb == PLAN_ROUTES_SET)
-		return table_at(snapshot_routes(&p->to), i);
 	if (o->call.op->verb == PLAN_ROUTE_DEL)
 		return plan_route_from(p, &o->call.op[i]);
 	return plan_route_to(p, &o->call.op[i]);
 }
 
+/* Of a set, whose one op says nothing of how many there are: the first @n. */
 static int agent_op_encode_routes(const struct agent_op *o, size_t first, size_t n,
 				  struct ttrpc_bytes *ret)
 {
 	enum agent_source source =
 		o->generation == AGENT_DELTA_V1 ? AGENT_SOURCE_PLAIN : AGENT_SOURCE_ZERO;
-	CLEANUP(cleanup_free) struct agent_route *routes = calloc(n + 1, sizeof(*routes));
+	struct set_walk set = { .routes = snapshot_routes(&o->call.plan->to) };
+	CLEANUP(cleanup_free) struct agent_route *routes = NULL;
 
+	if (n > AGENT_ROUTES_MAX)
+		return err_raise(-EMSGSIZE, "put %zu routes into one request", n);
+	routes = calloc(n + 1, sizeof(*routes));
 	if (!routes)
 		return err_raise(-ENOMEM, "put %zu routes into an agent's words", n);
 	for (size_t i = 0; i < n; i++) {
-		const struct route *route = agent_op_route(o, first + i);
+		const struct route *route =
+			agent_op_is_set(o) ? set_next(&set) : agent_op_route(o, first + i);
 
 		agent_words_from_route(route, link_name(o->call.plan, route->ifindex), &routes[i]);
 	}
@@ -168,13 +204,9 @@ static int agent_op_encode_neighs(const struct agent_op *o, size_t first, size_t
 	return err_pass(agent_encode_neighbors(agent_verb_of(o->call.op->verb), neighs, n, ret));
 }
 
-/* The whole set is one op, and as many routes as there are. */
 static int agent_op_encode(const struct agent_op *o, size_t first, size_t n,
 			   struct ttrpc_bytes *ret)
 {
-	if (o->call.op->verb == PLAN_ROUTES_SET)
-		return err_pass(
-			agent_op_encode_routes(o, 0, snapshot_routes(&o->call.plan->to)->n, ret));
 	switch (kind_of(o->call.op->verb)) {
 	case MODEL_LINK:
 		return err_pass(agent_op_encode_link(o, ret));
@@ -192,7 +224,7 @@ static int agent_op_encode(const struct agent_op *o, size_t first, size_t n,
 static void agent_op_answered(void *userdata, const struct client_result *result);
 
 /*
- * What is over the limit of a request is cut, not blamed.
+ * What is over the limit of a request is cut, not blamed; a set can't be.
  * Return: 0; AGENT_OP_TOO_LARGE: not even one fits; -errno.
  */
 static int agent_op_send(struct agent_op *o, size_t first, size_t n)
@@ -201,7 +233,7 @@ static int agent_op_send(struct agent_op *o, size_t first, size_t n)
 	struct ttrpc_bytes payload = { 0 };
 	int r = agent_op_encode(o, first, n, &payload);
 
-	while (r == -EMSGSIZE && n > 1) {
+	while (r == -EMSGSIZE && n > 1 && !agent_op_is_set(o)) {
 		n /= 2;
 		r = agent_op_encode(o, first, n, &payload);
 	}
@@ -228,7 +260,10 @@ struct verdict {
 	bool blames; /* one of what was sent */
 	bool is_final;
 	bool is_unknown;
+	bool is_silent;
 	bool is_denied; /* all of its kind */
+	bool is_kept;	/* likewise: it can't be taken back */
+	const struct route *blamed;
 };
 
 /*
@@ -253,8 +288,20 @@ static bool says_no_link(const struct client_result *result)
 	return false;
 }
 
+/*
+ * NLM_F_EXCL of Kata's releases that do not replace a neighbour: what is there stays as it is, and
+ * nobody has a word to change that. Source: kata-containers src/agent/src/netlink.rs.
+ */
+static bool says_exists(enum plan_verb verb, const struct client_result *result)
+{
+	return verb == PLAN_NEIGH_ADD && result->code == TTRPC_INTERNAL &&
+	       strcasestr(result->message, "file exists");
+}
+
 static struct verdict judge_value(enum plan_verb verb, const struct client_result *result)
 {
+	if (says_exists(verb, result))
+		return (struct verdict){ .result = SINK_DONE, .blames = true };
 	if (says_no_link(result))
 		return (struct verdict){ .result = is_deletion(verb) ? SINK_DONE : SINK_RETRY,
 					 .blames = true };
@@ -264,7 +311,9 @@ static struct verdict judge_value(enum plan_verb verb, const struct client_resul
 static struct verdict judge(enum plan_verb verb, const struct client_result *result)
 {
 	if (result->error != 0)
-		return (struct verdict){ .result = SINK_RETRY, .is_unknown = true };
+		return (struct verdict){ .result = SINK_RETRY,
+					 .is_unknown = true,
+					 .is_silent = result->error == -ETIMEDOUT };
 	if (agent_is_answer_too_long(result->code, result->message))
 		return (struct verdict){ .result = SINK_DONE };
 	switch (result->code) {
@@ -273,7 +322,9 @@ static struct verdict judge(enum plan_verb verb, const struct client_result *res
 	case TTRPC_PERMISSION_DENIED:
 		return (struct verdict){ .result = SINK_REFUSED, .blames = true, .is_final = true };
 	case TTRPC_UNIMPLEMENTED:
-		return (struct verdict){ .result = SINK_RETRY, .is_denied = true };
+		return (struct verdict){ .result = SINK_RETRY,
+					 .is_denied = !is_deletion(verb),
+					 .is_kept = is_deletion(verb) };
 	case TTRPC_DEADLINE_EXCEEDED:
 		return (struct verdict){ .result = SINK_RETRY, .is_unknown = true };
 	case TTRPC_CANCELLED:
@@ -331,8 +382,8 @@ static void agent_op_forget(struct agent_op *o)
  */
 static bool agent_op_is_unknown(const struct agent_op *o, const struct verdict *v)
 {
-	return v->is_unknown ||
-	       (v->result == SINK_RETRY && !v->blames && !v->is_denied && o->blames > 0);
+	return v->is_unknown || (v->result == SINK_RETRY && !v->blames && !v->is_denied &&
+				 !v->is_kept && o->blames > 0);
 }
 
 /* The last thing done with @o: the callback may begin the next op, or free us. */
@@ -343,14 +394,20 @@ static void agent_op_finish(struct agent_op *o, const struct verdict *v)
 		.n_done = o->n_done,
 		.is_of_all = v->result != SINK_DONE && !v->blames,
 		.is_final = v->is_final,
+		.blamed = v->blamed,
 		.reason = v->result == SINK_DONE ? "" : o->reason,
 		.duration_usec = clock_now_usec() - o->begun_usec,
 		.is_unknown = agent_op_is_unknown(o, v),
 	};
-	unsigned denied = v->is_denied ? 1U << kind_of(o->call.op->verb) : 0;
+	unsigned kind = 1U << kind_of(o->call.op->verb);
+	const struct agent_op_lesson lesson = {
+		.denied = v->is_denied ? kind : 0,
+		.kept = v->is_kept ? kind : 0,
+		.is_silent = v->is_silent,
+	};
 
 	agent_op_forget(o);
-	o->done(o->userdata, &outcome, denied);
+	o->done(o->userdata, &outcome, &lesson);
 }
 
 /* Nobody over there said anything: memory, or a connection that is about to be told as lost. */
@@ -363,13 +420,23 @@ static void agent_op_give_up(struct agent_op *o)
 
 static void agent_op_explain_size(struct agent_op *o)
 {
-	bool is_set = o->call.op->verb == PLAN_ROUTES_SET;
+	bool is_set = agent_op_is_set(o);
 
 	(void)snprintf(o->reason, sizeof(o->reason),
 		       "the %s of %zu %s is over the agent's limit of %u MiB a request",
 		       is_set ? "list" : "request",
 		       is_set ? snapshot_routes(&o->call.plan->to)->n : (size_t)1,
 		       is_set ? "routes" : "value", TTRPC_DATA_MAX >> 20);
+}
+
+/* It said no to many, and to which of them it never came. */
+static void agent_op_explain_limit(struct agent_op *o)
+{
+	char last[AGENT_OP_REASON_BYTES];
+
+	(void)snprintf(last, sizeof(last), "%s", o->reason);
+	(void)snprintf(o->reason, sizeof(o->reason), "nobody is to blame after %u answers: %.*s",
+		       o->blames, (int)TTRPC_MESSAGE_MAX, last);
 }
 
 static void agent_op_refuse_size(struct agent_op *o)
@@ -418,26 +485,10 @@ static void agent_op_advance(struct agent_op *o)
 		agent_op_next(o);
 }
 
-/* The second half is not denied, so it was a value of the first. */
-static void agent_op_blame_first_half(struct agent_op *o)
-{
-	o->split = AGENT_OP_SPLIT_NONE;
-	o->n_bad = o->n_split / 2;
-	agent_op_next(o);
-}
-
-static void agent_op_ask_second_half(struct agent_op *o)
-{
-	size_t half = o->n_split / 2;
-
-	o->split = AGENT_OP_SPLIT_SECOND;
-	agent_op_go_on(o, half, o->n_split - half);
-}
-
 static void agent_op_halve(struct agent_op *o, const struct verdict *v)
 {
 	o->n_bad = o->first + o->n_sent;
-	if (v->is_final && o->blames == 1) {
+	if (v->is_final && o->blames == 1 && o->n_done == 0) {
 		o->split = AGENT_OP_SPLIT_FIRST;
 		o->n_split = o->n_bad;
 	}
@@ -446,40 +497,124 @@ static void agent_op_halve(struct agent_op *o, const struct verdict *v)
 
 static void agent_op_blamed_one(struct agent_op *o, const struct verdict *v)
 {
-	if (v->result == SINK_DONE)
-		agent_op_advance(o);
-	else
+	if (v->result != SINK_DONE) {
 		agent_op_finish(o, v);
+		return;
+	}
+	o->blames = 0;
+	agent_op_advance(o);
+}
+
+static void agent_op_blamed_value(struct agent_op *o, const struct verdict *v)
+{
+	if (o->n_sent == 1) {
+		agent_op_blamed_one(o, v);
+	} else if (o->blames > AGENT_OP_BLAMES_MAX) {
+		agent_op_explain_limit(o);
+		agent_op_finish(o, &(struct verdict){ .result = SINK_RETRY });
+	} else {
+		agent_op_halve(o, v);
+	}
+}
+
+/* ---- a value, or the method? ---- */
+
+static void agent_op_ask(struct agent_op *o, enum agent_op_split split, size_t first, size_t n)
+{
+	o->split = split;
+	agent_op_go_on(o, first, n);
+}
+
+/* All that was asked so far was denied. A half of one value is that value. */
+static void agent_op_denied_again(struct agent_op *o, enum agent_op_split split)
+{
+	size_t half = o->n_split / 2, rest = o->n_split - half;
+
+	if (split == AGENT_OP_SPLIT_FIRST)
+		agent_op_ask(o, AGENT_OP_SPLIT_SECOND, half, rest);
+	else if (split == AGENT_OP_SPLIT_SECOND && half > 1)
+		agent_op_ask(o, AGENT_OP_SPLIT_ONE_FIRST, 0, 1);
+	else if (split != AGENT_OP_SPLIT_ONE_SECOND && rest > 1)
+		agent_op_ask(o, AGENT_OP_SPLIT_ONE_SECOND, half, 1);
+	else
+		agent_op_finish(o, &(struct verdict){ .result = SINK_RETRY, .is_denied = true });
+}
+
+/*
+ * Not denied: it is no method. What is known of the first half then.
+ * Return: true: it was about the second half; who is to blame is looked for in the first.
+ */
+static bool agent_op_end_split(struct agent_op *o)
+{
+	enum agent_op_split split = o->split;
+
+	o->split = AGENT_OP_SPLIT_NONE;
+	if (split == AGENT_OP_SPLIT_ONE_SECOND)
+		o->n_bad = 1;
+	else if (split == AGENT_OP_SPLIT_SECOND || split == AGENT_OP_SPLIT_ONE_FIRST)
+		o->n_bad = o->n_split / 2;
+	return split == AGENT_OP_SPLIT_SECOND || split == AGENT_OP_SPLIT_ONE_SECOND;
 }
 
 static void agent_op_blamed(struct agent_op *o, const struct verdict *v)
 {
-	enum agent_op_split split = o->split;
-
 	o->blames++;
-	o->split = AGENT_OP_SPLIT_NONE;
-	if (split == AGENT_OP_SPLIT_SECOND && v->is_final)
-		agent_op_finish(o, &(struct verdict){ .result = SINK_RETRY, .is_denied = true });
-	else if (split == AGENT_OP_SPLIT_SECOND)
-		agent_op_blame_first_half(o);
-	else if (split == AGENT_OP_SPLIT_FIRST && v->is_final)
-		agent_op_ask_second_half(o);
-	else if (o->n_sent == 1)
-		agent_op_blamed_one(o, v);
-	else if (o->blames > AGENT_OP_BLAMES_MAX)
-		agent_op_finish(o, &(struct verdict){ .result = SINK_RETRY });
+	if (o->split != AGENT_OP_SPLIT_NONE && v->is_final)
+		agent_op_denied_again(o, o->split);
+	else if (agent_op_end_split(o))
+		agent_op_next(o);
 	else
-		agent_op_halve(o, v);
+		agent_op_blamed_value(o, v);
 }
 
 static void agent_op_went_well(struct agent_op *o)
 {
-	if (o->split == AGENT_OP_SPLIT_SECOND) {
-		agent_op_blame_first_half(o);
-		return;
+	if (agent_op_end_split(o))
+		agent_op_next(o);
+	else
+		agent_op_advance(o);
+}
+
+/* ---- a set ---- */
+
+static void agent_op_finish_set(struct agent_op *o)
+{
+	struct set_walk set = { .routes = snapshot_routes(&o->call.plan->to) };
+	struct verdict v = { .result = SINK_RETRY, .is_denied = o->is_bad_final };
+
+	if (o->n_bad > 0)
+		v = (struct verdict){ .result = SINK_REFUSED,
+				      .blames = true,
+				      .is_final = o->is_bad_final };
+	for (size_t i = 0; i < o->n_bad; i++)
+		v.blamed = set_next(&set);
+	agent_op_finish(o, &v);
+}
+
+static void agent_op_search_set(struct agent_op *o)
+{
+	if (o->n_good < o->n_bad)
+		agent_op_go_on(o, 0, o->n_good + (o->n_bad - o->n_good) / 2);
+	else
+		agent_op_finish_set(o);
+}
+
+static void agent_op_set_answered(struct agent_op *o, struct verdict *v)
+{
+	if (v->result == SINK_REFUSED) {
+		o->blames++;
+		o->n_bad = o->n_sent;
+		o->is_bad_final = v->is_final;
+		agent_op_search_set(o);
+	} else if (v->result == SINK_DONE && o->blames > 0) {
+		o->n_good = o->n_sent + 1;
+		agent_op_search_set(o);
+	} else {
+		/* a link that is not plugged yet is no route's fault, and all wait for it */
+		v->blames = false;
+		o->n_done = v->result == SINK_DONE ? o->call.n : 0;
+		agent_op_finish(o, v);
 	}
-	o->split = AGENT_OP_SPLIT_NONE;
-	agent_op_advance(o);
 }
 
 static void agent_op_answered(void *userdata, const struct client_result *result)
@@ -490,7 +625,9 @@ static void agent_op_answered(void *userdata, const struct client_result *result
 	o->id = 0;
 	if (v.result != SINK_DONE)
 		agent_op_explain(o, &v, result);
-	if (v.blames)
+	if (agent_op_is_set(o))
+		agent_op_set_answered(o, &v);
+	else if (v.blames)
 		agent_op_blamed(o, &v);
 	else if (v.result == SINK_DONE)
 		agent_op_went_well(o);
@@ -505,21 +642,32 @@ bool agent_op_is_busy(const struct agent_op *o)
 	return o->call.op != NULL;
 }
 
-int agent_op_begin(struct agent_op *o, struct client *client, enum agent_generation generation,
-		   const struct sink_call *call)
+static void agent_op_start(struct agent_op *o, struct client *client,
+			   enum agent_generation generation, const struct sink_call *call)
 {
-	int r;
-
-	if (agent_op_is_busy(o))
-		return err_raise(-EBUSY, "begin an op of an agent");
 	o->client = client;
 	o->generation = generation;
 	o->call = *call;
 	o->begun_usec = clock_now_usec();
-	o->n_done = o->n_bad = 0;
+	o->n_done = o->n_bad = o->n_good = 0;
+	o->is_bad_final = false;
 	o->split = AGENT_OP_SPLIT_NONE;
 	o->blames = 0;
-	r = agent_op_send(o, 0, call->n);
+	o->reason[0] = '\0';
+}
+
+int agent_op_begin(struct agent_op *o, struct client *client, enum agent_generation generation,
+		   const struct sink_call *call)
+{
+	size_t n = call->n;
+	int r;
+
+	if (agent_op_is_busy(o))
+		return err_raise(-EBUSY, "begin an op of an agent");
+	agent_op_start(o, client, generation, call);
+	if (agent_op_is_set(o))
+		n = snapshot_routes(&call->plan->to)->n;
+	r = agent_op_send(o, 0, n);
 	if (r == AGENT_OP_TOO_LARGE)
 		r = sd_event_source_set_enabled(o->refuse, SD_EVENT_ONESHOT);
 	if (r < 0)

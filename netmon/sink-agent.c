@@ -69,7 +69,8 @@ struct sink_agent {
 	sd_event_source *tell;
 	bool is_told_ready;
 	bool is_lost;	 /* since then */
-	unsigned denied; /* beyond caps.denied */
+	unsigned denied; /* of this connection, kinds: caps.denied */
+	unsigned kept;	 /* likewise: caps.keeps_* */
 	bool is_logged;	 /* that it fails */
 };
 
@@ -134,6 +135,32 @@ static void sink_agent_tell_soon(struct sink_agent *s)
 	(void)sd_event_source_set_enabled(s->tell, SD_EVENT_ONESHOT);
 }
 
+static void sink_agent_keep(struct sink_caps *caps, unsigned kinds)
+{
+	caps->keeps_links |= (kinds & 1U << MODEL_LINK) != 0;
+	caps->keeps_routes |= (kinds & 1U << MODEL_ROUTE) != 0;
+	caps->keeps_neighs |= (kinds & 1U << MODEL_NEIGH) != 0;
+}
+
+static unsigned sink_agent_kept(const struct sink_caps *caps)
+{
+	return (caps->keeps_links ? 1U << MODEL_LINK : 0) |
+	       (caps->keeps_routes ? 1U << MODEL_ROUTE : 0) |
+	       (caps->keeps_neighs ? 1U << MODEL_NEIGH : 0);
+}
+
+/* Return: whether it was something new. */
+static bool sink_agent_learn(struct sink_agent *s)
+{
+	unsigned denied = s->denied & ~s->caps.denied;
+	unsigned kept = s->kept & ~sink_agent_kept(&s->caps);
+
+	s->caps.denied |= denied;
+	sink_agent_keep(&s->caps, kept);
+	s->denied = s->kept = 0;
+	return (denied | kept) != 0;
+}
+
 static bool sink_agent_next_news(struct sink_agent *s, enum sink_news *ret)
 {
 	if (s->is_told_ready && s->is_lost) {
@@ -147,12 +174,8 @@ static bool sink_agent_next_news(struct sink_agent *s, enum sink_news *ret)
 		*ret = SINK_READY;
 		return true;
 	}
-	if (s->is_told_ready && (s->denied & ~s->caps.denied) != 0) {
-		s->caps.denied |= s->denied;
-		*ret = SINK_CAPS;
-		return true;
-	}
-	return false;
+	*ret = SINK_CAPS;
+	return s->is_told_ready && sink_agent_learn(s);
 }
 
 /* Once more after each, until there is none. The callback may free us. */
@@ -235,7 +258,7 @@ static void sink_agent_ready(struct sink_agent *s)
 	log_info("agent at %s is there, of the %s kind", url,
 		 agent_generation_to_string(s->generation));
 	s->caps = sink_agent_caps_of(s->generation);
-	s->denied = 0;
+	s->denied = s->kept = 0;
 	s->has_guest = true;
 	s->is_logged = false;
 	s->state = SINK_AGENT_THERE;
@@ -467,19 +490,20 @@ static int sink_agent_on_timer(sd_event_source *source, uint64_t usec, void *use
 
 /* ---- the sink ---- */
 
-static void sink_agent_on_op(void *userdata, const struct sink_outcome *outcome, unsigned denied)
+static void sink_agent_on_op(void *userdata, const struct sink_outcome *outcome,
+			     const struct agent_op_lesson *lesson)
 {
 	struct sink_agent *s = userdata;
 
-	if ((denied & ~s->caps.denied) != 0) {
-		s->denied |= denied;
+	s->denied |= lesson->denied;
+	s->kept |= lesson->kept;
+	if ((s->denied | s->kept) != 0)
 		sink_agent_tell_soon(s);
-	}
 	/*
 	 * A peer that does not answer may be one that hangs, and ours says exactly what it has when
 	 * it is met again: no doubt is left then.
 	 */
-	if (outcome->is_unknown && client_is_connected(s->client))
+	if (lesson->is_silent)
 		client_reset(s->client, outcome->reason);
 	s->sink.done(s->sink.userdata, outcome);
 }

@@ -74,6 +74,7 @@ struct fake {
 	/* what it was asked */
 	struct request requests[REQUESTS_MAX];
 	size_t n_requests;
+	bool is_last_kept;	  /* when there are more: in the last place */
 	struct agent_network got; /* of the last change */
 	bool has_zero_source;	  /* its bytes hold "10.0.0.2/0" */
 	size_t put, refused;	  /* values that it has taken; requests that it has not */
@@ -210,6 +211,8 @@ static void fake_request(void *userdata, const struct server_request *r)
 	enum agent_verb verb;
 
 	assert_int_equal(agent_find(r->service, r->method, &verb), 0);
+	if (f->is_last_kept && f->n_requests == REQUESTS_MAX)
+		f->n_requests--;
 	assert_true(f->n_requests < REQUESTS_MAX);
 	assert_true(r->payload.size <= TTRPC_DATA_MAX);
 	assert_true(r->timeout_nsec > 0);
@@ -1134,26 +1137,22 @@ static void test_the_bad_one_is_found(void **state)
 		one_bad(f, SINK_AGENT_BATCH_MAX, many[i]);
 }
 
-/* The caller goes on behind each: all the good ones get there, each bad one costs itself. */
-static void test_several_bad_ones(void **state)
+/*
+ * The caller goes on behind each that is refused. Return: how many were; @marks says which.
+ */
+static size_t run_on(struct fixture *f, size_t n, const unsigned *marks, unsigned mark)
 {
-	enum { N = 64 };
-	struct fixture *f = *state;
-	unsigned marks[N] = { [3] = BAD, [4] = BAD, [40] = BAD, [63] = BAD };
-	size_t from = 0, bad = 0;
+	size_t refused = 0;
 
-	make_links(&f->plan);
-	make_routes(f, N, marks);
-	make_ready(f, AGENT_ADDITIVE);
-	while (from < N) {
-		struct sink_call call = { .plan = &f->plan, .n = N - from };
+	for (size_t from = 0; from < n; from++) {
+		struct sink_call call = { .plan = &f->plan, .n = n - from };
 		int before = f->outcomes;
 		uint64_t end = clock_now_usec() + DEADLINE_USEC;
 
 		if (!f->ops)
-			f->ops = calloc(N, sizeof(*f->ops));
+			f->ops = calloc(n, sizeof(*f->ops));
 		assert_non_null(f->ops);
-		for (size_t i = 0; i < N; i++)
+		for (size_t i = 0; i < n; i++)
 			f->ops[i] = (struct op){ .verb = PLAN_ROUTE_ADD,
 						 .from = PLAN_NONE,
 						 .to = (uint32_t)i };
@@ -1166,11 +1165,71 @@ static void test_several_bad_ones(void **state)
 			break;
 		assert_int_equal(f->outcome.result, SINK_REFUSED);
 		from += f->outcome.n_done;
-		assert_int_equal(marks[from], BAD);
-		from++;
-		bad++;
+		assert_int_equal(marks[from], mark);
+		refused++;
 	}
-	assert_int_equal(bad, 4);
+	return refused;
+}
+
+/* All the good ones get there, each bad one costs itself. */
+static void test_several_bad_ones(void **state)
+{
+	enum { N = 64 };
+	struct fixture *f = *state;
+	unsigned marks[N] = { [3] = BAD, [4] = BAD, [40] = BAD, [63] = BAD };
+
+	make_links(&f->plan);
+	make_routes(f, N, marks);
+	make_ready(f, AGENT_ADDITIVE);
+	assert_int_equal(run_on(f, N, marks, BAD), 4);
+}
+
+/* One in each half: both halves are denied, and the method is not. */
+static void test_several_denied_ones(void **state)
+{
+	static const size_t pairs[][2] = { { 2, 5 }, { 1, 4 }, { 0, 5 }, { 2, 3 }, { 0, 4 } };
+	struct fixture *f = *state;
+
+	make_links(&f->plan);
+	make_ready(f, AGENT_ADDITIVE);
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		unsigned marks[6] = { 0 };
+
+		marks[pairs[i][0]] = marks[pairs[i][1]] = FORBIDDEN;
+		make_routes(f, 6, marks);
+		f->fake.put = f->fake.n_requests = 0;
+		memset(f->told, 0, sizeof(f->told));
+		assert_int_equal(run_on(f, 6, marks, FORBIDDEN), 2);
+		assert_true(f->fake.put >= 4);
+		assert_true(f->outcome.result == SINK_DONE || f->outcome.is_final);
+		run_dry(f);
+		assert_null(strchr(f->told, 'C'));
+	}
+	assert_int_equal(f->sink->caps->denied, 0);
+}
+
+/* What is behind a part that went well is no first split: it says nothing of the method. */
+static void test_denied_ones_behind_a_good_part(void **state)
+{
+	enum { N = 60000, FIRST = 16000 };
+	struct fixture *f = *state;
+	unsigned *marks = calloc(N, sizeof(*marks));
+
+	assert_non_null(marks);
+	for (size_t i = FIRST; i < N; i += 500)
+		marks[i] = FORBIDDEN;
+	make_links(&f->plan);
+	make_routes(f, N, marks);
+	free(marks);
+	make_ready(f, AGENT_ADDITIVE);
+	run(f, PLAN_ROUTE_ADD, N);
+	assert_ends(f, SINK_REFUSED, FIRST, "permission denied: UpdateRoutes is blocked");
+	assert_true(f->outcome.is_final);
+	/* 4 MiB hold about 25,000 of these: the first part ends before the first bad one */
+	assert_true(f->fake.requests[f->fake.n_requests - 1].n == 1 && f->fake.put >= N / 4);
+	assert_true(fake_count(&f->fake, AGENT_UPDATE_ROUTES) <= 2 + log2_up(N / 2));
+	run_dry(f);
+	assert_string_equal(f->told, "D");
 }
 
 static void test_all_bad(void **state)
@@ -1202,6 +1261,124 @@ static void test_an_agent_that_contradicts_itself(void **state)
 	assert_true(f->outcome.is_of_all);
 	assert_true(f->outcome.is_unknown); /* the first half of what was blamed may be there */
 	assert_true(f->fake.refused <= AGENT_OP_BLAMES_MAX + 1);
+	assert_string_equal(f->reason,
+			    "nobody is to blame after 33 answers: internal: too many for me");
+}
+
+/* ---- who of a set is to blame ---- */
+
+/* Every second one has no gateway; the tables' order mixes them. */
+static void make_set(struct fixture *f, size_t n, size_t marked, unsigned mark)
+{
+	struct route *routes = calloc(n + 1, sizeof(*routes));
+
+	assert_non_null(routes);
+	for (size_t i = 0; i < n; i++) {
+		routes[i] = make_route(i);
+		routes[i].flags = MODEL_ROUTE_GATEWAY;
+		memset(routes[i].source, 0, sizeof(routes[i].source));
+		if (i % 2 == 0)
+			continue;
+		routes[i].flags = 0;
+		memset(routes[i].gateway, 0, sizeof(routes[i].gateway));
+	}
+	if (marked < n)
+		routes[marked].mtu = mark;
+	fill(&f->plan.to, MODEL_ROUTE, routes, n);
+	free(routes);
+	f->fake.n_requests = 0;
+	memset(f->told, 0, sizeof(f->told));
+}
+
+static void assert_gatewayless_first(const struct agent_network *n)
+{
+	for (size_t i = 1; i < n->n_routes; i++)
+		assert_false(n->routes[i - 1].gateway.family != 0 &&
+			     n->routes[i].gateway.family == 0);
+}
+
+static void one_bad_of_a_set(struct fixture *f, size_t n, size_t bad, unsigned mark)
+{
+	make_set(f, n, bad, mark);
+	run(f, PLAN_ROUTES_SET, 1);
+	assert_int_equal(f->outcome.result, SINK_REFUSED);
+	assert_false(f->outcome.is_of_all);
+	assert_int_equal(f->outcome.is_final, mark == FORBIDDEN);
+	assert_ptr_equal(f->outcome.blamed, table_at(snapshot_routes(&f->plan.to), bad));
+	assert_non_null(strstr(f->reason, mark == BAD ? "internal: " : "permission denied: "));
+	assert_true(fake_count(&f->fake, AGENT_UPDATE_ROUTES) <= 2 + log2_up(n + 1));
+	assert_gatewayless_first(&f->fake.got);
+}
+
+static void test_the_bad_one_of_a_set_is_found(void **state)
+{
+	static const size_t many[] = { 0, 1, 999, 1000, 1001, 1998, 1999 };
+	struct fixture *f = *state;
+
+	make_links(&f->plan);
+	make_ready(f, AGENT_DECLARATIVE);
+	for (size_t n = 1; n <= 9; n++) {
+		for (size_t bad = 0; bad < n; bad++) {
+			one_bad_of_a_set(f, n, bad, BAD);
+			one_bad_of_a_set(f, n, bad, FORBIDDEN);
+		}
+	}
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+		one_bad_of_a_set(f, 2000, many[i], BAD);
+	/* without it the set is taken, by one call */
+	make_set(f, 2000, 0, 0);
+	run(f, PLAN_ROUTES_SET, 1);
+	assert_done(f);
+	assert_null(f->outcome.blamed);
+	assert_int_equal(fake_count(&f->fake, AGENT_UPDATE_ROUTES), 1);
+	assert_int_equal(f->fake.got.n_routes, 2000);
+	assert_gatewayless_first(&f->fake.got);
+	run_dry(f);
+	assert_int_equal(f->sink->caps->denied, 0);
+}
+
+static void test_a_set_waits_for_its_links(void **state)
+{
+	struct fixture *f = *state;
+
+	make_links(&f->plan);
+	make_ready(f, AGENT_DECLARATIVE);
+	make_set(f, 8, 3, LINK_EARLY);
+	run(f, PLAN_ROUTES_SET, 1);
+	assert_ends(f, SINK_RETRY, 0,
+		    "not plugged yet: internal: update: Link not found (Address: ..)");
+	assert_true(f->outcome.is_of_all);
+	assert_null(f->outcome.blamed);
+	assert_int_equal(fake_count(&f->fake, AGENT_UPDATE_ROUTES), 1);
+}
+
+/* Not even the empty one: no route is at fault, nor believed to be. */
+static void test_a_set_of_which_nobody_is_to_blame(void **state)
+{
+	struct fixture *f = *state;
+
+	make_links(&f->plan);
+	make_ready(f, AGENT_DECLARATIVE);
+	f->fake.no[AGENT_UPDATE_ROUTES] = (struct answer){ TTRPC_INTERNAL, "broken" };
+	for (size_t n = 0; n < 10; n++) {
+		make_set(f, n, 0, 0);
+		run(f, PLAN_ROUTES_SET, 1);
+		assert_ends(f, SINK_RETRY, 0, "internal: broken");
+		assert_true(f->outcome.is_of_all);
+		assert_false(f->outcome.is_final);
+		assert_null(f->outcome.blamed);
+		assert_true(fake_count(&f->fake, AGENT_UPDATE_ROUTES) <= 2 + log2_up(n + 1));
+	}
+	run_dry(f);
+	assert_string_equal(f->told, "D");
+	/* a policy that takes not even that takes none */
+	f->fake.no[AGENT_UPDATE_ROUTES] = (struct answer){ TTRPC_PERMISSION_DENIED, "policy" };
+	make_set(f, 9, 0, 0);
+	run(f, PLAN_ROUTES_SET, 1);
+	assert_ends(f, SINK_RETRY, 0, "permission denied: policy");
+	assert_true(f->outcome.is_of_all);
+	wait_told(f, "DC");
+	assert_int_equal(f->sink->caps->denied, 1U << MODEL_ROUTE);
 }
 
 static void test_a_denied_value_is_refused_for_good(void **state)
@@ -1257,7 +1434,8 @@ static void test_both_halves_denied_is_the_method(void **state)
 	assert_ends(f, SINK_RETRY, 0, "permission denied: policy");
 	assert_true(f->outcome.is_of_all);
 	assert_false(f->outcome.is_unknown);
-	assert_int_equal(fake_count(&f->fake, AGENT_UPDATE_ROUTES), 3);
+	/* the whole, its halves, and one value of each */
+	assert_int_equal(fake_count(&f->fake, AGENT_UPDATE_ROUTES), 5);
 	assert_int_equal(f->sink->caps->denied, 0); /* it changes with the news of it */
 	wait_told(f, "DC");
 	assert_int_equal(f->sink->caps->denied, 1U << MODEL_ROUTE);
@@ -1324,6 +1502,87 @@ static void test_a_route_of_a_link_that_is_not_plugged_yet(void **state)
 	assert_done(f);
 }
 
+/* However many are gone already: none of them is a blame that leads nowhere. */
+static void test_many_routes_of_a_link_that_is_gone_are_taken_back(void **state)
+{
+	enum { N = 200 };
+	struct fixture *f = *state;
+	unsigned marks[N];
+
+	for (size_t i = 0; i < N; i++)
+		marks[i] = i % 4 == 0 ? 0 : LINK_EARLY;
+	make_links(&f->plan);
+	make_routes(f, N, marks);
+	make_ready(f, AGENT_DELTA_V1);
+	f->fake.is_last_kept = true;
+	run(f, PLAN_ROUTE_DEL, N);
+	assert_done(f);
+	assert_true(f->fake.put >= N / 4);
+}
+
+/* Old releases of Kata add neighbours with NLM_F_EXCL. */
+static void test_a_neighbour_that_is_there_is_there(void **state)
+{
+	static const char there[] =
+		"Failed to add ARP neighbours: Received a netlink error message "
+		"File exists (os error 17)";
+	struct fixture *f = *state;
+
+	make_links(&f->plan);
+	make_neighs(f, 3, 1);
+	make_routes(f, 1, NULL);
+	make_ready(f, AGENT_DECLARATIVE);
+	f->fake.no[AGENT_ADD_NEIGHBORS] = (struct answer){ TTRPC_INTERNAL, there };
+	run(f, PLAN_NEIGH_ADD, 1);
+	assert_done(f);
+	run(f, PLAN_NEIGH_ADD, 3);
+	assert_done(f);
+	/* of nothing else */
+	f->fake.no[AGENT_UPDATE_INTERFACE] = (struct answer){ TTRPC_INTERNAL, there };
+	run(f, PLAN_LINK_ADD, 1);
+	assert_int_equal(f->outcome.result, SINK_REFUSED);
+}
+
+/* No word to take it back: it is kept from then on, and what is to be added still goes. */
+static void test_what_can_not_be_taken_back_is_kept(void **state)
+{
+	static const struct {
+		enum plan_verb verb;
+		enum agent_verb asked;
+	} cases[] = {
+		{ PLAN_LINK_DEL, AGENT_REMOVE_INTERFACE },
+		{ PLAN_ROUTE_DEL, AGENT_REMOVE_ROUTES },
+		{ PLAN_NEIGH_DEL, AGENT_REMOVE_NEIGHBORS },
+	};
+	const struct sink_caps *caps;
+	struct fixture *f = *state;
+
+	make_links(&f->plan);
+	make_routes(f, 3, NULL);
+	make_neighs(f, 3, 1);
+	make_ready(f, AGENT_DELTA_V1);
+	caps = f->sink->caps;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		f->fake.no[cases[i].asked] = (struct answer){ TTRPC_UNIMPLEMENTED, "no" };
+		memset(f->told, 0, sizeof(f->told));
+		run(f, cases[i].verb, 1);
+		assert_ends(f, SINK_RETRY, 0, "unimplemented: no");
+		assert_true(f->outcome.is_of_all);
+		assert_false(f->outcome.is_unknown);
+		wait_told(f, "DC");
+		assert_true(caps->keeps_links);
+		assert_int_equal(caps->keeps_routes, i >= 1);
+		assert_int_equal(caps->keeps_neighs, i >= 2);
+		assert_int_equal(caps->denied, 0);
+		/* once */
+		run(f, cases[i].verb, 1);
+		run_dry(f);
+		assert_string_equal(f->told, "DCD");
+	}
+	run(f, PLAN_ROUTE_ADD, 3);
+	assert_done(f);
+}
+
 /* The agent has done it, and can't say how many routes it has now. */
 static void test_an_answer_that_is_too_long_is_an_answer(void **state)
 {
@@ -1367,7 +1626,6 @@ static void test_what_every_answer_means(void **state)
 		{ TTRPC_UNAVAILABLE, SINK_RETRY, true, false, false },
 		{ TTRPC_DATA_LOSS, SINK_REFUSED, false, false, false },
 		{ TTRPC_UNAUTHENTICATED, SINK_REFUSED, false, false, false },
-		/* the last: it costs the connection */
 		{ TTRPC_DEADLINE_EXCEEDED, SINK_RETRY, true, false, true },
 	};
 	struct fixture *f = *state;
@@ -1385,6 +1643,9 @@ static void test_what_every_answer_means(void **state)
 		assert_non_null(strstr(f->reason, ": why"));
 		assert_non_null(strstr(f->reason, ttrpc_code_to_string(cases[i].code)));
 	}
+	/* no answer costs the connection: somebody is there and says it */
+	run_dry(f);
+	assert_null(strchr(f->told, 'L'));
 }
 
 /* ---- connections, deadlines, ends ---- */
@@ -1402,9 +1663,7 @@ static void test_no_answer_in_time_costs_the_connection(void **state)
 	assert_ends(f, SINK_RETRY, 0, "no answer in 500 ms");
 	assert_true(f->outcome.is_unknown && f->outcome.is_of_all);
 	f->fake.is_silent = false;
-	wait_told(f, "RDLR");
-	run(f, PLAN_LINK_ADD, 1);
-	assert_done(f);
+	wait_told(f, "RDLR"); /* each of its questions may miss the 500 ms, and is asked again */
 }
 
 static void test_a_lost_connection_comes_back(void **state)
@@ -1604,14 +1863,22 @@ int main(void)
 		TEST(test_a_set_over_the_limit_is_refused),
 		TEST(test_the_bad_one_is_found),
 		TEST(test_several_bad_ones),
+		TEST(test_several_denied_ones),
+		TEST(test_denied_ones_behind_a_good_part),
 		TEST(test_all_bad),
 		TEST(test_an_agent_that_contradicts_itself),
+		TEST(test_the_bad_one_of_a_set_is_found),
+		TEST(test_a_set_waits_for_its_links),
+		TEST(test_a_set_of_which_nobody_is_to_blame),
 		TEST(test_a_denied_value_is_refused_for_good),
 		TEST(test_a_denied_link_is_refused_for_good),
 		TEST(test_both_halves_denied_is_the_method),
 		TEST(test_neighbours_that_nobody_takes_are_told_once),
 		TEST(test_a_link_that_is_not_plugged_yet),
 		TEST(test_a_route_of_a_link_that_is_not_plugged_yet),
+		TEST(test_many_routes_of_a_link_that_is_gone_are_taken_back),
+		TEST(test_a_neighbour_that_is_there_is_there),
+		TEST(test_what_can_not_be_taken_back_is_kept),
 		TEST(test_an_answer_that_is_too_long_is_an_answer),
 		TEST(test_what_every_answer_means),
 		TEST(test_no_answer_in_time_costs_the_connection),
