@@ -158,7 +158,7 @@ static uint32_t number_of(const struct reading *r, const char *name)
 
 static bool is_family(uint8_t family)
 {
-	return family == AF_INET || family == AF_INET6;
+	return ip_bits(family) != 0;
 }
 
 /*
