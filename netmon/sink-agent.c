@@ -33,6 +33,7 @@
 #include <string.h>
 
 #define SINK_AGENT_ACCURACY_USEC CLOCK_USEC_PER_MSEC
+#define SINK_AGENT_WHY_MAX	 256U /* bytes kept of why there was no list */
 
 enum sink_agent_state {
 	SINK_AGENT_OFF,	     /* stopped */
@@ -62,8 +63,16 @@ struct sink_agent {
 
 	/* of this connection */
 	enum agent_generation generation;
+	uint64_t connected_usec;
 	struct sink_guest guest;
 	bool has_guest;
+	size_t unusable; /* entries of its list */
+
+	/* of the agents so far */
+	unsigned list_failures;		  /* one after the other */
+	bool is_logged;			  /* that it fails */
+	bool is_there_logged;		  /* since then */
+	char no_list[SINK_AGENT_WHY_MAX]; /* why there was none; "": there was one */
 
 	/* what our user has been told, and is to be told */
 	sd_event_source *tell;
@@ -71,7 +80,6 @@ struct sink_agent {
 	bool is_lost;	 /* since then */
 	unsigned denied; /* of this connection, kinds: caps.denied */
 	unsigned kept;	 /* likewise: caps.keeps_* */
-	bool is_logged;	 /* that it fails */
 };
 
 static struct sink_agent *sink_agent_of(struct sink *s)
@@ -197,12 +205,41 @@ static int sink_agent_on_tell(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-/* Once until it is there again: it is tried for as long as we live. */
+/* Once until it was there for long: it is tried for as long as we live. */
 static void sink_agent_log_failure(struct sink_agent *s, const char *what, const char *why)
 {
-	if (!s->is_logged)
-		log_warn("%s: %s; trying on", what, why);
+	if (s->is_logged)
+		return;
+	log_warn("%s: %s; trying on", what, why);
 	s->is_logged = true;
+	s->is_there_logged = false;
+}
+
+static void sink_agent_log_there(struct sink_agent *s)
+{
+	char url[URL_TEXT_MAX], unusable[64] = "";
+
+	if (s->unusable > 0)
+		(void)snprintf(unusable, sizeof(unusable), ", %zu entries of its list are unusable",
+			       s->unusable);
+	url_format(&s->url, url);
+	log_at(s->is_there_logged ? LOG_DEBUG : LOG_INFO, "agent at %s is there, of the %s kind%s",
+	       url, agent_generation_to_string(s->generation), unusable);
+	s->is_there_logged = true;
+}
+
+/* Once a reason. */
+static void sink_agent_log_no_list(struct sink_agent *s, const char *why)
+{
+	char text[SINK_AGENT_WHY_MAX];
+
+	(void)snprintf(text, sizeof(text), "%s", why);
+	if (strcmp(text, s->no_list) == 0)
+		return;
+	log_warn("the agent does not list the guest's links: %s; what it was told before is taken "
+		 "for what it has",
+		 why);
+	memcpy(s->no_list, text, sizeof(text));
 }
 
 /* ---- who are you, and what do you have ---- */
@@ -252,15 +289,10 @@ static void sink_agent_ask(struct sink_agent *s, enum agent_verb verb, client_do
 
 static void sink_agent_ready(struct sink_agent *s)
 {
-	char url[URL_TEXT_MAX];
-
-	url_format(&s->url, url);
-	log_info("agent at %s is there, of the %s kind", url,
-		 agent_generation_to_string(s->generation));
+	sink_agent_log_there(s);
 	s->caps = sink_agent_caps_of(s->generation);
 	s->denied = s->kept = 0;
 	s->has_guest = true;
-	s->is_logged = false;
 	s->state = SINK_AGENT_THERE;
 	sink_agent_disarm(s);
 	sink_agent_tell_soon(s);
@@ -277,10 +309,20 @@ static void sink_agent_ready_unknown(struct sink_agent *s, const char *why)
 		sink_agent_start_over(s, "list the guest's links", err_text());
 		return;
 	}
-	log_warn("the agent does not list the guest's links: %s; what it was told before is taken "
-		 "for what it has",
-		 why);
+	s->unusable = 0;
+	sink_agent_log_no_list(s, why);
 	sink_agent_ready(s);
+}
+
+/* What fails for ever must not keep us away for ever. */
+static void sink_agent_list_failed(struct sink_agent *s, const char *why)
+{
+	if (s->list_failures < SINK_AGENT_LIST_TRIES)
+		s->list_failures++;
+	if (s->list_failures < SINK_AGENT_LIST_TRIES)
+		sink_agent_start_over(s, "list the guest's links", why);
+	else
+		sink_agent_ready_unknown(s, why);
 }
 
 static int sink_agent_read_list(struct sink_agent *s, struct ttrpc_bytes payload)
@@ -292,6 +334,7 @@ static int sink_agent_read_list(struct sink_agent *s, struct ttrpc_bytes payload
 
 	if (r < 0)
 		return err_pass(r);
+	s->unusable = network.unusable;
 	sink_agent_drop_guest(s);
 	return err_pass(agent_words_to_guest(&network, is_exact, &s->guest));
 }
@@ -304,30 +347,36 @@ static bool sink_agent_has_no_list(const struct client_result *result)
 	       agent_is_answer_too_long(result->code, result->message);
 }
 
-static void sink_agent_on_list(void *userdata, const struct client_result *result)
+static void sink_agent_take_list(struct sink_agent *s, struct ttrpc_bytes payload)
 {
-	struct sink_agent *s = userdata;
-	int r;
+	int r = sink_agent_read_list(s, payload);
 
-	if (!sink_agent_is_answered(s, "list the guest's links", result))
-		return;
-	if (sink_agent_has_no_list(result)) {
-		sink_agent_ready_unknown(s, result->message);
-		return;
-	}
-	if (result->code != TTRPC_OK) {
-		sink_agent_start_over(s, "list the guest's links", result->message);
-		return;
-	}
-	r = sink_agent_read_list(s, result->payload);
 	if (r == 0) {
+		s->list_failures = 0;
+		s->no_list[0] = '\0';
 		sink_agent_ready(s);
 	} else if (r == -EMSGSIZE) {
 		sink_agent_ready_unknown(s, err_text());
-		err_clear();
+	} else if (r == -EBADMSG) {
+		sink_agent_list_failed(s, err_text());
 	} else {
 		sink_agent_start_over(s, "list the guest's links", err_text());
 	}
+	err_clear();
+}
+
+static void sink_agent_on_list(void *userdata, const struct client_result *result)
+{
+	struct sink_agent *s = userdata;
+
+	if (!sink_agent_is_answered(s, "list the guest's links", result))
+		return;
+	if (sink_agent_has_no_list(result))
+		sink_agent_ready_unknown(s, result->message);
+	else if (result->code != TTRPC_OK)
+		sink_agent_list_failed(s, result->message);
+	else
+		sink_agent_take_list(s, result->payload);
 }
 
 static void sink_agent_identify(struct sink_agent *s, const struct agent_details *details)
@@ -373,6 +422,7 @@ static void sink_agent_on_connected(void *userdata)
 	struct sink_agent *s = userdata;
 
 	s->state = SINK_AGENT_ASKING;
+	s->connected_usec = clock_now_usec();
 	sink_agent_ask(s, AGENT_DETAILS, sink_agent_on_details);
 }
 
@@ -392,6 +442,9 @@ static void sink_agent_on_disconnected(void *userdata, const char *why)
 	struct sink_agent *s = userdata;
 	char url[URL_TEXT_MAX], what[URL_TEXT_MAX + 32];
 
+	if (s->state == SINK_AGENT_THERE &&
+	    clock_now_usec() - s->connected_usec >= CLIENT_BACKOFF_MAX_USEC)
+		s->is_logged = false;
 	url_format(&s->url, url);
 	(void)snprintf(what, sizeof(what), "agent at %s is not there", url);
 	sink_agent_log_failure(s, what, why);

@@ -4,7 +4,8 @@
  *
  * It begins to look for the agent, and to connect, when it is made, and does so for as long as it
  * lives: a monitor is there before its VM. Nothing of it is an error of the sink; the first failure
- * of a kind is logged, and then the next success.
+ * is logged, and then the next success, and both again after a connection that lasted
+ * CLIENT_BACKOFF_MAX_USEC: who comes and goes does not fill the log.
  *
  *     locate (auto) -> connect -> who are you -> what do you have -> SINK_READY -> ops -> SINK_LOST
  *          ^              ^------------------------- any failure ----------------------------+
@@ -14,8 +15,9 @@
  *
  * Who are you: GetGuestDetails, else Health's Version; what does not say is declarative (agent.h).
  * What do you have: List of our own agent; ListInterfaces of Kata's, whose ListRoutes can't be
- * believed and is not asked. An agent that does not list (its policy; more than its 4 MiB) is ready
- * all the same, and guest() says that nothing is known.
+ * believed and is not asked. An agent that does not list (its policy; more than its 4 MiB;
+ * SINK_AGENT_LIST_TRIES failures or lists that can't be read, one after the other) is ready all the
+ * same, and guest() says that nothing is known.
  */
 #pragma once
 
@@ -24,7 +26,8 @@
 
 #include "netmon/sink.h"
 
-#define SINK_AGENT_BATCH_MAX	     2500U		    /* routes or neighbours of one call */
+#define SINK_AGENT_BATCH_MAX	     2500U /* routes or neighbours of one call */
+#define SINK_AGENT_LIST_TRIES	     5U
 #define SINK_AGENT_LOCATE_FIRST_USEC (100 * UINT64_C(1000)) /* doubling to the next */
 #define SINK_AGENT_LOCATE_MAX_USEC   (10 * UINT64_C(1000000))
 #define SINK_AGENT_RELOCATE_USEC     (5 * UINT64_C(1000000))

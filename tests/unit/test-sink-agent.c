@@ -6,6 +6,7 @@
 #include "netmon/sink-agent.h"
 
 #include "agent-proto/agent.h"
+#include "agent-proto/client.h"
 #include "agent-proto/server.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -94,6 +96,8 @@ struct fixture {
 	struct sink_outcome outcome;
 	char reason[AGENT_OP_REASON_BYTES];
 	bool free_in_done, begin_in_done;
+	/* what is logged; the fd that stderr was, 0: it is */
+	int heard, was_stderr;
 };
 
 /* ---- the fake ---- */
@@ -323,6 +327,43 @@ static void run_dry(struct fixture *f)
 		;
 }
 
+/* ---- what is logged: stderr is a file meanwhile ---- */
+
+static void hear(struct fixture *f)
+{
+	f->heard = memfd_create("stderr", MFD_CLOEXEC);
+	f->was_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	assert_true(f->heard >= 0 && f->was_stderr >= 0);
+	assert_int_equal(fflush(stderr), 0);
+	assert_true(dup2(f->heard, STDERR_FILENO) >= 0);
+	assert_int_equal(log_open("test", LOG_TARGET_STDERR, LOG_INFO), 0);
+}
+
+static void stop_hearing(struct fixture *f)
+{
+	if (f->was_stderr == 0)
+		return;
+	log_close();
+	log_set_level(LOG_ERR);
+	(void)dup2(f->was_stderr, STDERR_FILENO);
+	(void)close(f->was_stderr);
+	(void)close(f->heard);
+	f->was_stderr = 0;
+}
+
+static size_t count_heard(const struct fixture *f, const char *words)
+{
+	static char text[65536];
+	ssize_t size = pread(f->heard, text, sizeof(text) - 1, 0);
+	size_t n = 0;
+
+	assert_true(size >= 0);
+	text[size] = '\0';
+	for (const char *at = text; (at = strstr(at, words)); at++)
+		n++;
+	return n;
+}
+
 /* ---- one directory a test ---- */
 
 static int setup(void **state)
@@ -358,6 +399,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	stop_hearing(f);
 	if (f->sink)
 		f->sink = f->sink->ops->free(f->sink);
 	fake_stop(&f->fake);
@@ -835,6 +877,32 @@ static void test_a_passing_no_is_asked_again(void **state)
 		assert_string_equal(f->told, "");
 		*no = (struct answer){ 0 };
 		wait_told(f, "R");
+		f->sink = f->sink->ops->free(f->sink);
+	}
+}
+
+/* Words and garbage alike: without a list it is worked with too. */
+static void test_a_list_that_fails_for_ever_is_not_known(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_start(f, &f->fake);
+	for (size_t i = 0; i < 2; i++) {
+		struct sink_guest guest = { 0 };
+
+		f->fake.no[AGENT_LIST_INTERFACES] =
+			i == 0 ? (struct answer){ TTRPC_INTERNAL, "no" } : (struct answer){ 0 };
+		f->fake.list = "\xff\xff\xff\xff";
+		f->fake.list_bytes = 4;
+		f->fake.n_requests = 0;
+		memset(f->told, 0, sizeof(f->told));
+		make_sink_of_url(f, 0);
+		wait_told(f, "R");
+		assert_int_equal(fake_count(&f->fake, AGENT_LIST_INTERFACES),
+				 SINK_AGENT_LIST_TRIES);
+		assert_int_equal(f->sink->ops->guest(f->sink, &guest), 0);
+		assert_false(guest.is_known);
+		snapshot_done(&guest.net);
 		f->sink = f->sink->ops->free(f->sink);
 	}
 }
@@ -1791,6 +1859,67 @@ static void test_freed_within_done_of_a_lost_connection(void **state)
 	assert_null(f->sink);
 }
 
+/* ---- what is logged ---- */
+
+static void test_who_comes_and_goes_does_not_fill_the_log(void **state)
+{
+	struct fixture *f = *state;
+	char told[32] = "R";
+
+	f->fake.no[AGENT_LIST_INTERFACES] = (struct answer){ TTRPC_PERMISSION_DENIED, "policy" };
+	fake_start(f, &f->fake);
+	hear(f);
+	make_sink_of_url(f, 0);
+	wait_told(f, told);
+	for (size_t i = 0; i < 3; i++) {
+		server_close(f->fake.last);
+		(void)snprintf(told + strlen(told), sizeof(told) - strlen(told), "LR");
+		wait_told(f, told);
+	}
+	assert_int_equal(count_heard(f, "is not there"), 1);
+	assert_int_equal(count_heard(f, "is there, of the additive kind"), 2);
+	assert_int_equal(count_heard(f, "does not list"), 1);
+	/* another reason is another line */
+	f->fake.no[AGENT_LIST_INTERFACES].message = "another policy";
+	server_close(f->fake.last);
+	(void)snprintf(told + strlen(told), sizeof(told) - strlen(told), "LR");
+	wait_told(f, told);
+	assert_int_equal(count_heard(f, "does not list"), 2);
+}
+
+/* What lasted has proved itself: its end is news again. */
+static void test_the_end_of_a_connection_that_lasted_is_logged(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t proved;
+
+	fake_start(f, &f->fake);
+	hear(f);
+	make_sink_of_url(f, 0);
+	wait_told(f, "R");
+	server_close(f->fake.last);
+	wait_told(f, "RLR");
+	proved = clock_now_usec() + CLIENT_BACKOFF_MAX_USEC;
+	while (clock_now_usec() < proved)
+		assert_true(sd_event_run(f->event, proved - clock_now_usec()) >= 0);
+	server_close(f->fake.last);
+	wait_told(f, "RLRLR");
+	assert_int_equal(count_heard(f, "is not there"), 2);
+	assert_int_equal(count_heard(f, "is there"), 3);
+}
+
+static void test_unusable_entries_are_said(void **state)
+{
+	struct fixture *f = *state;
+
+	/* two interfaces, by names that no link has */
+	f->fake.list = "\x0a\x03\x12\x01/\x0a\x03\x12\x01:";
+	f->fake.list_bytes = 10;
+	hear(f);
+	make_ready(f, AGENT_ADDITIVE);
+	assert_int_equal(count_heard(f, "additive kind, 2 entries of its list are unusable"), 1);
+}
+
 /* ---- where it is ---- */
 
 static void test_the_sandbox_comes_after_us(void **state)
@@ -1850,6 +1979,7 @@ int main(void)
 		TEST(test_an_overlong_list_is_not_known),
 		TEST(test_garbage_is_asked_again),
 		TEST(test_a_passing_no_is_asked_again),
+		TEST(test_a_list_that_fails_for_ever_is_not_known),
 		TEST(test_denied_details_leave_the_version),
 		TEST(test_verbs),
 		TEST(test_a_link_goes_whole),
@@ -1889,6 +2019,9 @@ int main(void)
 		TEST(test_the_next_begins_within_done),
 		TEST(test_freed_within_done),
 		TEST(test_freed_within_done_of_a_lost_connection),
+		TEST(test_who_comes_and_goes_does_not_fill_the_log),
+		TEST(test_the_end_of_a_connection_that_lasted_is_logged),
+		TEST(test_unusable_entries_are_said),
 		TEST(test_the_sandbox_comes_after_us),
 		TEST(test_a_sandbox_that_moves_is_found_anew),
 		TEST(test_what_is_no_address),
