@@ -170,6 +170,7 @@ class FakeAgent:
         self.iptables = {False: b"", True: b""}
         self.serving = 1
         self.fail = {}         # {method: (code, message)}, as long as it is there
+        self.refuse_dests = set()  # destinations of routes that no guest takes
         self.silent = set()    # methods that are never answered
         self.raw = {}          # {method: bytes}: a whole frame instead of the answer
         self.payload = {}      # {method: bytes}: this message instead of the true one
@@ -382,20 +383,29 @@ class FakeAgent:
                 self.violate(f"{method}: {error}")
         zero = route["source"].endswith("/0")
         self.require(not route["source"] or zero == (self.generation != "delta"), f"{method}: source of {route}")
+
+    def refuse_route(self, route):
+        """In the words of Kata's netlink.rs and rpc.rs."""
         if route["device"] not in {link.name for link in self.links.values()}:
-            raise Refusal(INTERNAL, f"Failed to update routes: Could not find link from device {route['device']}")
+            raise Refusal(INTERNAL, f"Failed to update routes: Link not found (Name: {route['device']})")
+        if route["dest"] in self.refuse_dests:
+            raise Refusal(INTERNAL, "Failed to update routes: Received a netlink error message Invalid argument (os error 22)")
 
     def on_update_routes(self, request):
         self.require(request["routes"] is not None, "UpdateRoutes without its list")
         routes = (request["routes"] or {"Routes": []})["Routes"]
         for route in routes:
             self.check_route("UpdateRoutes", route)
+        asked = routes
         if self.generation == "declarative":
             self.routes = []
-        for route in routes:
+        if self.generation != "delta":
+            routes = sorted(routes, key=lambda route: bool(route["gateway"]))
+        for route in routes:  # up to the first that is refused: the earlier ones stay
+            self.refuse_route(route)
             key = route["family"], route["dest"]
             self.routes = [r for r in self.routes if (r["family"], r["dest"]) != key] + [route]
-        return {"Routes": routes if self.generation == "declarative" else self.listed_routes()}
+        return {"Routes": asked if self.generation == "declarative" else self.listed_routes()}
 
     def listed_routes(self):
         routes = []

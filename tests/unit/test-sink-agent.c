@@ -1725,13 +1725,13 @@ static void test_no_answer_in_time_costs_the_connection(void **state)
 	make_links(&f->plan);
 	fake_start(f, &f->fake);
 	f->fake.is_silent = true;
-	make_sink_of_url(f, 500 * CLOCK_USEC_PER_MSEC);
+	make_sink_of_url(f, 200 * CLOCK_USEC_PER_MSEC);
 	wait_told(f, "R");
 	run(f, PLAN_LINK_ADD, 1);
-	assert_ends(f, SINK_RETRY, 0, "no answer in 500 ms");
+	assert_ends(f, SINK_RETRY, 0, "no answer in 200 ms");
 	assert_true(f->outcome.is_unknown && f->outcome.is_of_all);
 	f->fake.is_silent = false;
-	wait_told(f, "RDLR"); /* each of its questions may miss the 500 ms, and is asked again */
+	wait_told(f, "RDLR"); /* each of its questions may miss the 200 ms, and is asked again */
 }
 
 static void test_a_lost_connection_comes_back(void **state)
