@@ -136,18 +136,22 @@ static bool agent_op_is_set(const struct agent_op *o)
 /* In the order in which a set is sent: without a gateway first, they make the others reachable. */
 struct set_walk {
 	const struct table *routes;
-	size_t at; /* twice through the table */
+	size_t at;
+	bool has_gateway; /* the second time through the table */
 };
 
 static const struct route *set_next(struct set_walk *w)
 {
-	size_t n = w->routes->n;
+	while (w->at < w->routes->n || !w->has_gateway) {
+		const struct route *route;
 
-	while (w->at < 2 * n) {
-		const struct route *route = table_at(w->routes, w->at % n);
-		bool has_gateway = route->flags & MODEL_ROUTE_GATEWAY;
-
-		if (has_gateway == (w->at++ >= n))
+		if (w->at == w->routes->n) {
+			w->has_gateway = true;
+			w->at = 0;
+			continue;
+		}
+		route = table_at(w->routes, w->at++);
+		if (((route->flags & MODEL_ROUTE_GATEWAY) != 0) == w->has_gateway)
 			return route;
 	}
 	return NULL;
