@@ -58,7 +58,8 @@ struct agent_op {
 	bool is_bad_final;
 	size_t n_split;
 	enum agent_op_split split;
-	unsigned blames; /* since something was last brought forward */
+	unsigned blames; /* since a value was last passed over */
+	bool was_blamed; /* ever */
 };
 
 /* ---- what is sent ---- */
@@ -387,7 +388,7 @@ static void agent_op_forget(struct agent_op *o)
 static bool agent_op_is_unknown(const struct agent_op *o, const struct verdict *v)
 {
 	return v->is_unknown || (v->result == SINK_RETRY && !v->blames && !v->is_denied &&
-				 !v->is_kept && o->blames > 0);
+				 !v->is_kept && o->was_blamed);
 }
 
 /* The last thing done with @o: the callback may begin the next op, or free us. */
@@ -563,6 +564,7 @@ static bool agent_op_end_split(struct agent_op *o)
 static void agent_op_blamed(struct agent_op *o, const struct verdict *v)
 {
 	o->blames++;
+	o->was_blamed = true;
 	if (o->split != AGENT_OP_SPLIT_NONE && v->is_final)
 		agent_op_denied_again(o, o->split);
 	else if (agent_op_end_split(o))
@@ -606,11 +608,11 @@ static void agent_op_search_set(struct agent_op *o)
 static void agent_op_set_answered(struct agent_op *o, struct verdict *v)
 {
 	if (v->result == SINK_REFUSED) {
-		o->blames++;
+		o->was_blamed = true;
 		o->n_bad = o->n_sent;
 		o->is_bad_final = v->is_final;
 		agent_op_search_set(o);
-	} else if (v->result == SINK_DONE && o->blames > 0) {
+	} else if (v->result == SINK_DONE && o->was_blamed) {
 		o->n_good = o->n_sent + 1;
 		agent_op_search_set(o);
 	} else {
@@ -657,6 +659,7 @@ static void agent_op_start(struct agent_op *o, struct client *client,
 	o->is_bad_final = false;
 	o->split = AGENT_OP_SPLIT_NONE;
 	o->blames = 0;
+	o->was_blamed = false;
 	o->reason[0] = '\0';
 }
 

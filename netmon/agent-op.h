@@ -12,18 +12,16 @@
  * A set (PLAN_ROUTES_SET) goes whole, those without a gateway first; when it is refused, prefixes of
  * it are sent, each a legal set: the shortest that is refused ends with the one to blame.
  *
- *     answer                                    of one value           of many, of a set
- *     ok; done, but the answer is too long      done                   done
- *     no link of that name or MAC               retry; a deletion is done        halved; of a set:
- *                                                                      retry, of all
- *     a neighbour is there already              done                   halved
- *     permission denied                         refused, final         halved; the method: see below
- *     unimplemented                             retry, of all; that kind is denied, after a
- *                                               deletion it is kept
+ *     answer                               of one value                of many, of a set
+ *     ok; done, but the answer is too long done                        done
+ *     no link of that name or MAC          retry; a deletion is done   halved; a set: retry, of all
+ *     a neighbour is there already         done                        halved
+ *     permission denied                    refused, final              halved; or the method, below
+ *     unimplemented                        retry, of all; the kind is denied, of a deletion: kept
  *     resource exhausted, unavailable,
- *     cancelled, aborted                        retry, of all
- *     no answer in time, connection lost        retry, of all, unknown
- *     any other                                 refused                halved
+ *     cancelled, aborted                   retry, of all
+ *     no answer in time, connection lost   retry, of all, unknown
+ *     any other                            refused                     halved
  *
  * The method is denied, and no value, when both halves of the first split are, and then one single
  * value of each; of a set, when the empty one is. A set whose empty prefix is refused for another
@@ -46,8 +44,8 @@
 #include "netmon/sink.h"
 
 /*
- * Answers in a row that blame a value and bring nothing forward. Halving 2^31 takes no more; an agent that says no to many
- * and yes to each of them would be asked forever. Over it: retry, of all.
+ * Answers that blame a value, since one was last passed over. Halving 2^31 takes no more; an agent
+ * that says no to many and yes to each of them would be asked forever. Over it: retry, of all.
  */
 #define AGENT_OP_BLAMES_MAX   32U
 #define AGENT_OP_REASON_BYTES (TTRPC_MESSAGE_MAX + 128U)

@@ -69,6 +69,7 @@ struct fake {
 	struct answer no[_AGENT_VERB_MAX]; /* code other than ok: that for every request */
 	bool refuses_many;		   /* INTERNAL for more than one value */
 	bool is_silent;			   /* to what would change something */
+	size_t fails_after;		   /* so many changes: "not now"; 0: never */
 	const void *list;		   /* raw answer to lists; NULL: an agent_network */
 	size_t list_bytes;
 	struct agent_network network;
@@ -142,12 +143,30 @@ static struct answer fake_mark(uint64_t mark)
 	return (struct answer){ TTRPC_OK, "" };
 }
 
+static bool is_change(enum agent_verb verb)
+{
+	return verb == AGENT_UPDATE_INTERFACE || verb == AGENT_UPDATE_ROUTES ||
+	       verb == AGENT_ADD_NEIGHBORS || verb == AGENT_REMOVE_INTERFACE ||
+	       verb == AGENT_REMOVE_ROUTES || verb == AGENT_REMOVE_NEIGHBORS;
+}
+
+static size_t fake_changes(const struct fake *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_requests; i++)
+		n += is_change(f->requests[i].verb);
+	return n;
+}
+
 /* As Kata's: in order, up to the first bad one; the earlier ones stay. */
 static struct answer fake_judge(struct fake *f, enum agent_verb verb)
 {
 	const struct agent_network *n = &f->got;
 	struct answer a = f->no[verb];
 
+	if (f->fails_after > 0 && fake_changes(f) > f->fails_after)
+		a = (struct answer){ TTRPC_UNAVAILABLE, "not now" };
 	if (a.code == TTRPC_OK && f->refuses_many && n->n_routes > 1)
 		a = (struct answer){ TTRPC_INTERNAL, "too many for me" };
 	for (size_t i = 0; a.code == TTRPC_OK && i < n->n_interfaces; i++)
@@ -202,13 +221,6 @@ static void fake_tell(struct fake *f, enum agent_verb verb, const struct server_
 		fake_list(f, verb, r);
 }
 
-static bool is_change(enum agent_verb verb)
-{
-	return verb == AGENT_UPDATE_INTERFACE || verb == AGENT_UPDATE_ROUTES ||
-	       verb == AGENT_ADD_NEIGHBORS || verb == AGENT_REMOVE_INTERFACE ||
-	       verb == AGENT_REMOVE_ROUTES || verb == AGENT_REMOVE_NEIGHBORS;
-}
-
 static void fake_request(void *userdata, const struct server_request *r)
 {
 	struct fake *f = userdata;
@@ -255,15 +267,6 @@ static size_t fake_count(const struct fake *f, enum agent_verb verb)
 
 	for (size_t i = 0; i < f->n_requests; i++)
 		n += f->requests[i].verb == verb;
-	return n;
-}
-
-static size_t fake_changes(const struct fake *f)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < f->n_requests; i++)
-		n += is_change(f->requests[i].verb);
 	return n;
 }
 
@@ -1588,6 +1591,21 @@ static void test_many_routes_of_a_link_that_is_gone_are_taken_back(void **state)
 	assert_true(f->fake.put >= N / 4);
 }
 
+/* The first request may have reached what is behind the one that was passed over. */
+static void test_what_is_behind_a_blame_is_unknown(void **state)
+{
+	const unsigned marks[2] = { LINK_EARLY };
+	struct fixture *f = *state;
+
+	make_links(&f->plan);
+	make_routes(f, 2, marks);
+	make_ready(f, AGENT_DELTA_V1);
+	f->fake.fails_after = 2; /* the whole, and the one */
+	run(f, PLAN_ROUTE_DEL, 2);
+	assert_ends(f, SINK_RETRY, 1, "unavailable: not now");
+	assert_true(f->outcome.is_of_all && f->outcome.is_unknown);
+}
+
 /* Old releases of Kata add neighbours with NLM_F_EXCL. */
 static void test_a_neighbour_that_is_there_is_there(void **state)
 {
@@ -2007,6 +2025,7 @@ int main(void)
 		TEST(test_a_link_that_is_not_plugged_yet),
 		TEST(test_a_route_of_a_link_that_is_not_plugged_yet),
 		TEST(test_many_routes_of_a_link_that_is_gone_are_taken_back),
+		TEST(test_what_is_behind_a_blame_is_unknown),
 		TEST(test_a_neighbour_that_is_there_is_there),
 		TEST(test_what_can_not_be_taken_back_is_kept),
 		TEST(test_an_answer_that_is_too_long_is_an_answer),
