@@ -278,7 +278,7 @@ static void client_take_answers(struct client *c)
 			return;
 		if (r < 0) {
 			(void)err_pass(r);
-			client_lose(c, err_text());
+			client_lose(c, err_sentence());
 			return;
 		}
 		client_answered(c, &event);
@@ -293,7 +293,7 @@ static int client_on_stream(sd_event_source *source, int fd, uint32_t events, vo
 	(void)fd;
 	c->is_handling = true;
 	if (stream_ready(&c->stream, events) < 0)
-		client_lose(c, err_text());
+		client_lose(c, err_sentence());
 	else
 		client_take_answers(c);
 	client_leave(c);
@@ -328,7 +328,7 @@ static void client_through(struct client *c)
 	if (r == 0)
 		r = client_feed_rest(c);
 	if (r < 0) {
-		client_lose(c, err_text());
+		client_lose(c, err_sentence());
 		return;
 	}
 	c->state = CLIENT_CONNECTED;
@@ -362,7 +362,7 @@ static void client_follow(struct client *c, int want)
 	if (want > 0)
 		want = client_watch(c, want);
 	if (want < 0)
-		client_lose(c, err_text());
+		client_lose(c, err_sentence());
 }
 
 static int client_on_transport(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -441,7 +441,7 @@ static uint64_t client_timeout_nsec(uint64_t timeout_usec)
 static void client_write(struct client *c)
 {
 	if (stream_write(&c->stream) < 0) {
-		client_reset(c, err_text());
+		client_reset(c, err_sentence());
 		err_clear();
 	}
 }

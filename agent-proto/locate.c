@@ -434,7 +434,7 @@ static void locate_finish(struct locate *l, const struct url *url)
 /* What was tried, and how it went: the error on its way up ends here. */
 static void locate_note(struct locate *l)
 {
-	(void)text_appendf(&l->why, "%s%s", l->why.size > 0 ? "; " : "", err_text());
+	(void)text_appendf(&l->why, "%s%s", l->why.size > 0 ? "; " : "", err_sentence());
 	err_clear();
 }
 
@@ -445,7 +445,7 @@ static void locate_try_state(struct locate *l)
 
 	if (r < 0) {
 		(void)err_raise(r, "read '%s%s/%s/persist.json': %s", l->root, locate_dirs[0],
-				l->sandbox_id, err_text());
+				l->sandbox_id, err_sentence());
 		locate_note(l);
 	}
 	locate_finish(l, r < 0 ? NULL : &url);
@@ -538,7 +538,7 @@ static int locate_judge(struct locate *l, int status, const char *body, size_t s
 	memcpy(text, body, size);
 	text[size] = '\0';
 	if (url_parse(text, ret) < 0)
-		return err_raise(-EBADMSG, "ask '%s': %s", l->transport.url.path, err_text());
+		return err_raise(-EBADMSG, "ask '%s': %s", l->transport.url.path, err_sentence());
 	return 0;
 }
 

@@ -471,7 +471,7 @@ static int kata_network_send_routes(struct kata_network *k, enum agent_verb verb
 				    struct agent_network *ret)
 {
 	enum agent_source source =
-		k->generation == AGENT_ADDITIVE ? AGENT_SOURCE_ZERO : AGENT_SOURCE_PLAIN;
+		k->generation == AGENT_DELTA_V1 ? AGENT_SOURCE_PLAIN : AGENT_SOURCE_ZERO;
 	CLEANUP(call_payload_done) struct ttrpc_bytes payload = { 0 };
 	struct ttrpc_bytes answer;
 	int r = agent_encode_routes(verb, routes, n, source, &payload);
