@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol with the kernel: events are hints, dumps are truth. DESIGN 3.1 is this file's
- * specification.
+ * The protocol with the kernel: events are hints, dumps are truth.
  *
  * How it works. A hint marks its kind dirty; a link or address hint marks routes too, since the
  * kernel removes IPv4 routes on link down, carrier loss and loss of the last address without a word

@@ -87,7 +87,7 @@ static struct sink_agent *sink_agent_of(struct sink *s)
 	return (struct sink_agent *)s;
 }
 
-/* ---- what each generation can be told. Source: DESIGN 5; agent.h on the generations ---- */
+/* ---- what each generation can be told. Source: agent.h on the generations ---- */
 
 /* With our own agent nothing is kept and nothing flushed. */
 #define SINK_AGENT_CAPS                                                                        \

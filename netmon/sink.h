@@ -34,7 +34,7 @@ struct sink_caps {
 	bool neighbours; /* PLAN_NEIGH_* */
 	/* at a first start the links that are up and addressed are known already */
 	bool cold_plugged;
-	bool settles;	   /* a new link waits for its addresses (DESIGN: settling) */
+	bool settles;	   /* a new link waits for its addresses (settle.h) */
 	bool route_mtu;	   /* a route's MTU can be said */
 	bool route_onlink; /* a route's onlink flag can be said */
 	bool route_family; /* a default route without gateway says its family */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From what the kernel has to what the guest should see. DESIGN section 4 is this file's
- * specification.
+ * From what the kernel has to what the guest should see.
  *
  * Pure: the answer depends on the arguments alone and not on the order of anything.
  */

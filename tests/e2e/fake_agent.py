@@ -4,7 +4,7 @@
 It is strict: what does not hold to the protocol (an unknown field, a family that is not the address's, a MAC in upper
 case, host bits in a destination, a stream id that does not grow) is a violation, and a test ends with check().
 
-Generations, as facts of the live agents: `declarative` (Kata 2.0 to 3.14: a list is the whole truth), `additive` (Kata
+Generations, as the live agents are: `declarative` (Kata 2.0 to 3.14: a list is the whole truth), `additive` (Kata
 from 3.15: nothing is ever taken away), `delta` (ours: adds, and takes back by the netmon.Delta service). The lists of the first two
 have the habits of Kata's: MACs in upper case, no device, the family enum swapped, the destination of gatewayed routes lost.
 

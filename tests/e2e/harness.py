@@ -651,7 +651,7 @@ class Sandbox:
 
 
 def is_wanted(link):
-    """The default view: DESIGN 4."""
+    """The default view, see view.h."""
     kind = link.get("linkinfo", {}).get("info_kind", "")
     return kind in ("veth", "tun", "macvlan") and "master" not in link and not link["ifname"].endswith("kata")
 
