@@ -219,7 +219,7 @@ def routes_are_added_only(s):
     g.update_routes(route("", gateway="10.7.0.1", device="eth0"), route("10.7.0.1/32", device="eth0", scope=253))
     answer = g.update_routes(route("", gateway="2001:db8::1", device="eth0"),
                              route("10.8.0.0/16", gateway="10.1.0.1", source="10.1.0.2", mtu=1300))
-    expect_equal(len(answer), 4, "it answers with ours")
+    expect_equal([r["gateway"] for r in answer], ["2001:db8::1", "10.1.0.1"], "it answers with what was asked for")
     expect_equal(g.own_routes(), {"default": "2001:db8::1", "10.7.0.1": "eth0", "10.8.0.0/16": "10.1.0.1"},
                  "routes")
     seen = ip_json(s.pod, "-d", "route", "show", "10.8.0.0/16")[0]
@@ -288,6 +288,20 @@ def ten_thousand_routes(s):
     g.restart(signal.SIGKILL)
     g.remove_routes(*routes)
     expect_equal(g.own_routes(), {}, "withdrawn by the next life of the agent")
+
+
+@case
+def more_routes_than_an_answer_holds(s):
+    """What is too long to be listed can still be added to."""
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["2001:db8::2/64"])
+    gateway = "2001:db8::1111:2222:3333:4444"
+    for first in range(0, 75000, 15000):
+        routes = [route(f"2001:db8:{n >> 16:x}:{n & 65535:x}::/64", gateway=gateway) for n in range(1 << 16, (1 << 16) + 75000)]
+        g.update_routes(*routes[first:first + 15000])
+    g.update_routes(route("2001:db8:ffff::/48", gateway="2001:db8::7"))
+    refused(ttrpc.RESOURCE_EXHAUSTED, "", g.list_network)
 
 
 @case
