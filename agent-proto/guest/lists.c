@@ -87,9 +87,10 @@ int lists_interfaces(struct netlink *n, struct owned *o, enum lists_of which,
 
 /* ---- routes ---- */
 
-static bool is_listed(const struct routes_route *r, enum lists_of which)
+/* Ours is there also when others were appended to it. */
+static bool is_listed(const struct routes_route *r)
 {
-	return r->is_plain && (which == LISTS_ALL || r->protocol == ROUTES_PROTOCOL);
+	return r->is_plain || (r->is_shared && r->protocol == ROUTES_PROTOCOL);
 }
 
 static void name_device(const struct links *links, uint32_t index, char ret[AGENT_NAME_BYTES])
@@ -109,7 +110,7 @@ int lists_routes(struct netlink *n, enum lists_of which, struct agent_network *r
 	int r = links_list(n, &links);
 
 	if (r >= 0)
-		r = routes_list(n, &there);
+		r = which == LISTS_ALL ? routes_list(n, &there) : routes_list_own(n, &there);
 	if (r < 0)
 		return err_pass(r);
 	ret->routes = make_list(there.n, sizeof(*ret->routes));
@@ -118,7 +119,7 @@ int lists_routes(struct netlink *n, enum lists_of which, struct agent_network *r
 	for (size_t i = 0; i < there.n; i++) {
 		struct agent_route *to = &ret->routes[ret->n_routes];
 
-		if (!is_listed(&there.items[i], which))
+		if (!is_listed(&there.items[i]))
 			continue;
 		*to = there.items[i].said;
 		name_device(&links, there.items[i].index, to->device);

@@ -21,7 +21,10 @@ enum lists_of {
 /* All links but the loopback; LISTS_OURS says of their addresses only ours. */
 int lists_interfaces(struct netlink *n, struct owned *o, enum lists_of which,
 		     struct agent_network *ret);
-/* Unicast routes of the main table with one next hop: the messages have no word for more. */
+/*
+ * Unicast routes of the main table with one next hop: the messages have no word for more. Of ours in
+ * IPv6 that others were appended to it says the hop that is ours.
+ */
 int lists_routes(struct netlink *n, enum lists_of which, struct agent_network *ret);
 /* LISTS_OURS only */
 int lists_neighbors(struct netlink *n, struct owned *o, struct agent_network *ret);

@@ -2,9 +2,10 @@
 /*
  * UpdateRoutes and RemoveRoutes. See routes.h.
  *
- * NLM_F_REPLACE takes the first route with the same destination and metric, whose ever it is (IPv6:
- * with all that were appended to it). So the routes are listed before, once a call, and what would
- * hit another's is not sent. A removal needs no list: the kernel compares the protocol itself.
+ * NLM_F_REPLACE takes the first route with the same destination and metric, whose ever it is and of
+ * whatever type (IPv6: with all that were appended to it). So the routes are listed before, once a
+ * call, and what would hit another's is not sent. A removal needs no list where it says both link
+ * and gateway: the kernel compares these and the protocol. Without a gateway it takes any.
  * Source: net/ipv4/fib_trie.c, fib_table_insert() and fib_table_delete(); net/ipv6/ip6_fib.c,
  * fib6_add_rt2node(); net/ipv6/route.c, ip6_route_del().
  */
@@ -51,28 +52,56 @@ static uint32_t take_mtu(const struct nlattr *metrics)
 	return take_u32(tb[RTAX_MTU]);
 }
 
+/*
+ * Of any type: a blackhole is in the way too. Local, broadcast and anycast ones are in a table of
+ * their own, or have another metric.
+ */
 static bool is_listed(const struct rtmsg *rtm)
 {
 	return (rtm->rtm_family == AF_INET || rtm->rtm_family == AF_INET6) &&
-	       rtm->rtm_type == RTN_UNICAST && !(rtm->rtm_flags & RTM_F_CLONED) &&
-	       rtm->rtm_src_len == 0;
+	       !(rtm->rtm_flags & RTM_F_CLONED) && rtm->rtm_src_len == 0;
+}
+
+/*
+ * IPv6 has one route of all that were appended to one, with the protocol, source and metrics of the
+ * first of them. Source: net/ipv6/route.c, rt6_fill_node().
+ */
+static bool take_first_hop(const struct nlattr *multipath, struct routes_route *r)
+{
+	const struct rtnexthop *hop = nla_data(multipath);
+	struct nlattr *tb[RTA_GATEWAY + 1] = { 0 };
+	int size = nla_len(multipath);
+
+	if (r->said.family != AF_INET6 || size < (int)sizeof(*hop) || !RTNH_OK(hop, size) ||
+	    nla_parse(tb, RTA_GATEWAY, (struct nlattr *)(uintptr_t)(hop + 1),
+		      hop->rtnh_len - (int)sizeof(*hop), NULL) < 0)
+		return false;
+	r->index = (uint32_t)hop->rtnh_ifindex;
+	r->said.flags = hop->rtnh_flags & RTNH_F_ONLINK;
+	return take_ip(tb[RTA_GATEWAY], AF_INET6, ip_bits(AF_INET6), &r->said.gateway);
+}
+
+static bool take_ips(struct nlattr **tb, const struct rtmsg *rtm, struct agent_route *ret)
+{
+	uint8_t bits = ip_bits(rtm->rtm_family);
+
+	return take_ip(tb[RTA_DST], rtm->rtm_family, rtm->rtm_dst_len, &ret->dest) &&
+	       take_ip(tb[RTA_GATEWAY], rtm->rtm_family, bits, &ret->gateway) &&
+	       take_ip(tb[RTA_PREFSRC], rtm->rtm_family, bits, &ret->source);
 }
 
 static bool parse(const struct nlmsghdr *h, struct routes_route *ret)
 {
 	const struct rtmsg *rtm = nlmsg_data(h);
 	struct nlattr *tb[RTA_MAX + 1] = { 0 };
-	struct routes_route r = { .protocol = rtm->rtm_protocol };
-	uint8_t bits = ip_bits(rtm->rtm_family);
+	struct routes_route r = { .protocol = rtm->rtm_protocol, .tos = rtm->rtm_tos };
 
 	if (!is_listed(rtm) ||
 	    nlmsg_parse((struct nlmsghdr *)(uintptr_t)h, sizeof(*rtm), tb, RTA_MAX, NULL) < 0)
 		return false;
 	if (tb[RTA_TABLE] && nla_get_u32(tb[RTA_TABLE]) != RT_TABLE_MAIN)
 		return false;
-	if (!take_ip(tb[RTA_DST], rtm->rtm_family, rtm->rtm_dst_len, &r.said.dest) ||
-	    !take_ip(tb[RTA_GATEWAY], rtm->rtm_family, bits, &r.said.gateway) ||
-	    !take_ip(tb[RTA_PREFSRC], rtm->rtm_family, bits, &r.said.source))
+	if (!take_ips(tb, rtm, &r.said))
 		return false;
 	r.said.family = rtm->rtm_family;
 	r.said.scope = rtm->rtm_scope;
@@ -80,21 +109,18 @@ static bool parse(const struct nlmsghdr *h, struct routes_route *ret)
 	r.said.mtu = take_mtu(tb[RTA_METRICS]);
 	r.index = take_u32(tb[RTA_OIF]);
 	r.priority = take_u32(tb[RTA_PRIORITY]);
-	r.is_plain = tb[RTA_OIF] && !tb[RTA_MULTIPATH] && !tb[RTA_VIA] && rtm->rtm_tos == 0;
+	r.is_plain = rtm->rtm_type == RTN_UNICAST && tb[RTA_OIF] && !tb[RTA_MULTIPATH] &&
+		     !tb[RTA_VIA] && rtm->rtm_tos == 0;
+	r.is_shared = tb[RTA_MULTIPATH] && take_first_hop(tb[RTA_MULTIPATH], &r);
 	*ret = r;
 	return true;
 }
 
-static int each_route(void *userdata, const struct nlmsghdr *h)
+static int add(struct routes *l, const struct routes_route *route)
 {
-	struct routes *l = userdata;
 	struct routes_route *items = l->items;
 	size_t capacity = l->capacity ? 2 * l->capacity : 64;
-	struct routes_route route;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || !nlmsg_valid_hdr(h, sizeof(struct rtmsg)) ||
-	    !parse(h, &route))
-		return 0;
 	if (l->n == ROUTES_MAX)
 		return err_raise(-EMSGSIZE, "list more than %u routes", ROUTES_MAX);
 	if (l->n == l->capacity) {
@@ -104,57 +130,90 @@ static int each_route(void *userdata, const struct nlmsghdr *h)
 		l->items = items;
 		l->capacity = capacity;
 	}
-	items[l->n++] = route;
+	items[l->n++] = *route;
 	return 0;
 }
 
+/* What nobody asks for takes no memory and no part of ROUTES_MAX: others may have a million. */
 struct listing {
-	struct routes *routes;
-	size_t first;
+	struct routes routes;
+	uint8_t protocol; /* 0: any */
+	bool (*is_kept)(const void *userdata, const struct routes_route *r);
+	const void *userdata;
+	size_t first; /* of the family that is being listed */
 };
 
-static int each_listed(void *userdata, const struct nlmsghdr *h)
+static void listing_done(struct listing *l)
+{
+	routes_done(&l->routes);
+}
+
+static int each_route(void *userdata, const struct nlmsghdr *h)
 {
 	struct listing *l = userdata;
+	struct routes_route route;
 
-	return err_pass(each_route(l->routes, h));
+	if (h->nlmsg_type != RTM_NEWROUTE || !nlmsg_valid_hdr(h, sizeof(struct rtmsg)) ||
+	    !parse(h, &route))
+		return 0;
+	if (l->protocol != 0 && route.protocol != l->protocol)
+		return 0;
+	if (l->is_kept && !l->is_kept(l->userdata, &route))
+		return 0;
+	return err_pass(add(&l->routes, &route));
 }
 
 static void restart(void *userdata)
 {
 	struct listing *l = userdata;
 
-	l->routes->n = l->first;
+	l->routes.n = l->first;
 }
 
-static int list_family(struct netlink *n, uint8_t family, struct routes *l)
+/* Kernels that check strictly (4.20) filter by table and protocol themselves. */
+static int list_family(struct netlink *n, uint8_t family, struct listing *l)
 {
-	struct rtmsg rtm = { .rtm_family = family, .rtm_table = RT_TABLE_MAIN };
-	struct listing listing = { .routes = l, .first = l->n };
+	struct rtmsg rtm = {
+		.rtm_family = family,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = l->protocol,
+	};
 	struct netlink_dump d = {
 		.type = RTM_GETROUTE,
 		.header = &rtm,
 		.header_bytes = sizeof(rtm),
-		.each = each_listed,
+		.each = each_route,
 		.restart = restart,
-		.userdata = &listing,
+		.userdata = l,
 	};
 
+	l->first = l->routes.n;
 	return err_pass(netlink_dump(n, &d));
+}
+
+/* @l is used up. */
+static int list(struct netlink *n, struct listing *l, struct routes *ret)
+{
+	CLEANUP(listing_done) struct listing mine = *l;
+	int r = list_family(n, AF_INET, &mine);
+
+	if (r >= 0)
+		r = list_family(n, AF_INET6, &mine);
+	if (r < 0)
+		return err_pass(r);
+	*ret = mine.routes;
+	mine.routes = (struct routes){ 0 };
+	return 0;
 }
 
 int routes_list(struct netlink *n, struct routes *ret)
 {
-	CLEANUP(routes_done) struct routes l = { 0 };
-	int r = list_family(n, AF_INET, &l);
+	return err_pass(list(n, &(struct listing){ 0 }, ret));
+}
 
-	if (r >= 0)
-		r = list_family(n, AF_INET6, &l);
-	if (r < 0)
-		return err_pass(r);
-	*ret = l;
-	l = (struct routes){ 0 };
-	return 0;
+int routes_list_own(struct netlink *n, struct routes *ret)
+{
+	return err_pass(list(n, &(struct listing){ .protocol = ROUTES_PROTOCOL }, ret));
 }
 
 void routes_done(struct routes *r)
@@ -163,33 +222,164 @@ void routes_done(struct routes *r)
 	*r = (struct routes){ 0 };
 }
 
-/* ---- what is in the way ---- */
+/* ---- what is asked for ---- */
 
-static int compare_keys(const struct agent_route *a, const struct agent_route *b)
+struct work {
+	const struct agent_route *route;
+	struct agent_ip dest; /* as the kernel has it */
+	uint32_t index;
+};
+
+struct job {
+	const char *verb;
+	struct work *work;
+	size_t n;
+	int error; /* the first one */
+	char text[NETLINK_WORDS_MAX + 192];
+};
+
+static void job_done(struct job *j)
 {
-	if (a->family != b->family)
-		return a->family < b->family ? -1 : 1;
-	if (a->dest.prefixlen != b->dest.prefixlen)
-		return a->dest.prefixlen < b->dest.prefixlen ? -1 : 1;
-	return memcmp(a->dest.bytes, b->dest.bytes, sizeof(a->dest.bytes));
+	free(j->work);
+}
+
+/* IPv4 refuses host bits, and says so. Source: base/ip.h, ip_is_network(). */
+static struct agent_ip mask(const struct agent_route *r)
+{
+	struct agent_ip ip = r->dest;
+
+	if (ip.family == AF_INET6)
+		ip_mask(ip.bytes, ip.prefixlen);
+	return ip;
+}
+
+static int make_room(struct job *j, size_t n)
+{
+	j->work = calloc(n ? n : 1, sizeof(*j->work));
+	return j->work ? 0 : err_raise(-ENOMEM, "%s routes", j->verb);
+}
+
+static int compare_dests(uint8_t a_family, const struct agent_ip *a, uint8_t b_family,
+			 const struct agent_ip *b)
+{
+	if (a_family != b_family)
+		return a_family < b_family ? -1 : 1;
+	if (a->prefixlen != b->prefixlen)
+		return a->prefixlen < b->prefixlen ? -1 : 1;
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+static int compare_keys(const struct routes_route *a, const struct work *b)
+{
+	return compare_dests(a->said.family, &a->said.dest, b->route->family, &b->dest);
 }
 
 static int compare_routes(const void *a, const void *b)
 {
 	const struct routes_route *x = a, *y = b;
 
-	return compare_keys(&x->said, &y->said);
+	return compare_dests(x->said.family, &x->said.dest, y->said.family, &y->said.dest);
+}
+
+static int compare_work_keys(const struct work *a, const struct work *b)
+{
+	return compare_dests(a->route->family, &a->dest, b->route->family, &b->dest);
+}
+
+static int compare_places(const struct work *a, const struct work *b)
+{
+	return a->route < b->route ? -1 : a->route > b->route;
+}
+
+/* Of one destination in the order of the request. */
+static int compare_work(const void *a, const void *b)
+{
+	int r = compare_work_keys(a, b);
+
+	return r ? r : compare_places(a, b);
+}
+
+/* What has no gateway makes the gateways of the others reachable. */
+static int compare_turns(const void *a, const void *b)
+{
+	const struct work *x = a, *y = b;
+	bool x_has = x->route->gateway.family != 0, y_has = y->route->gateway.family != 0;
+
+	return x_has != y_has ? x_has - y_has : compare_places(x, y);
+}
+
+/* Sorted by destination. */
+static int make_work(struct job *j, const struct agent_route *routes, size_t n)
+{
+	int r = make_room(j, n);
+
+	if (r < 0)
+		return err_pass(r);
+	for (size_t i = 0; i < n; i++)
+		j->work[i] = (struct work){ .route = &routes[i], .dest = mask(&routes[i]) };
+	j->n = n;
+	qsort(j->work, n, sizeof(*j->work), compare_work);
+	return 0;
+}
+
+/* The last word about a destination is the one that counts. */
+static void keep_last(struct job *j)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->n; i++)
+		if (i + 1 == j->n || compare_work_keys(&j->work[i], &j->work[i + 1]) != 0)
+			j->work[n++] = j->work[i];
+	j->n = n;
+}
+
+static void take_turns(struct job *j)
+{
+	qsort(j->work, j->n, sizeof(*j->work), compare_turns);
+}
+
+static bool is_about(const struct job *j, const struct routes_route *r)
+{
+	size_t low = 0, high = j->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = compare_keys(r, &j->work[middle]);
+
+		if (order == 0)
+			return true;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return false;
+}
+
+/* ---- what is in the way ---- */
+
+/* Another metric or IPv4's type of service makes it another route. */
+static bool is_in_place(const void *userdata, const struct routes_route *r)
+{
+	uint32_t priority = r->said.family == AF_INET6 ? PRIORITY_IPV6 : 0;
+
+	return r->priority == priority && r->tos == 0 && is_about(userdata, r);
+}
+
+static bool is_named(const void *userdata, const struct routes_route *r)
+{
+	return is_about(userdata, r);
 }
 
 /* Of those with this destination the first. */
-static size_t first_with(const struct routes *l, const struct agent_route *key)
+static size_t first_with(const struct routes *l, const struct work *w)
 {
 	size_t low = 0, high = l->n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (compare_keys(&l->items[middle].said, key) < 0)
+		if (compare_keys(&l->items[middle], w) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -197,44 +387,70 @@ static size_t first_with(const struct routes *l, const struct agent_route *key)
 	return low;
 }
 
+static bool is_at(const struct routes *l, size_t i, const struct work *w)
+{
+	return i < l->n && compare_keys(&l->items[i], w) == 0;
+}
+
 static bool same_ip(const struct agent_ip *a, const struct agent_ip *b)
 {
 	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
-static bool leads_same_way(const struct routes_route *there, const struct agent_route *r,
-			   uint32_t index)
+static bool is_ours(const struct routes_route *r)
 {
-	return there->is_plain && (index == 0 || there->index == index) &&
-	       same_ip(&there->said.gateway, &r->gateway);
+	return r->protocol == ROUTES_PROTOCOL && (r->is_plain || r->is_shared);
 }
 
-static bool is_same(const struct routes_route *there, const struct agent_route *r, uint32_t index)
+/* Ours also with others' appended to it: it is there. Theirs only as a whole. */
+static bool is_same(const struct routes_route *there, const struct work *w)
 {
-	return leads_same_way(there, r, index) && same_ip(&there->said.source, &r->source) &&
-	       there->said.mtu == r->mtu && there->said.flags == (r->flags & RTNH_F_ONLINK) &&
+	const struct agent_route *r = w->route;
+
+	return (there->is_plain || is_ours(there)) && (w->index == 0 || there->index == w->index) &&
+	       same_ip(&there->said.gateway, &r->gateway) &&
+	       same_ip(&there->said.source, &r->source) && there->said.mtu == r->mtu &&
+	       there->said.flags == (r->flags & RTNH_F_ONLINK) &&
 	       (r->family == AF_INET6 || there->said.scope == r->scope);
 }
 
 enum way { WAY_FREE, WAY_DONE, WAY_BLOCKED };
 
-static enum way look(const struct routes *l, const struct agent_route *r, uint32_t index)
+static enum way look(const struct routes *l, const struct work *w)
 {
-	uint32_t priority = r->family == AF_INET6 ? PRIORITY_IPV6 : 0;
 	enum way way = WAY_FREE;
 
-	for (size_t i = first_with(l, r); i < l->n && compare_keys(&l->items[i].said, r) == 0;
-	     i++) {
+	for (size_t i = first_with(l, w); is_at(l, i, w); i++) {
 		const struct routes_route *at = &l->items[i];
 
-		if (at->priority != priority)
-			continue;
-		if (at->protocol != ROUTES_PROTOCOL)
-			return leads_same_way(at, r, index) ? WAY_DONE : WAY_BLOCKED;
-		if (is_same(at, r, index))
-			way = WAY_DONE;
+		if (is_same(at, w))
+			return WAY_DONE;
+		if (at->protocol != ROUTES_PROTOCOL || at->is_shared)
+			way = WAY_BLOCKED;
 	}
 	return way;
+}
+
+/*
+ * Ours that a removal means. Of a link that nobody calls so the kernel has none, or it is called
+ * otherwise by now: then it is the one with that destination and gateway, if there is but one.
+ */
+static const struct routes_route *find_ours(const struct routes *l, const struct work *w,
+					    bool any_link)
+{
+	const struct routes_route *found = NULL;
+
+	for (size_t i = first_with(l, w); is_at(l, i, w); i++) {
+		const struct routes_route *at = &l->items[i];
+
+		if (!is_ours(at) || !same_ip(&at->said.gateway, &w->route->gateway) ||
+		    (!any_link && w->index != 0 && at->index != w->index))
+			continue;
+		if (found && any_link)
+			return NULL;
+		found = at;
+	}
+	return found;
 }
 
 /* ---- messages ---- */
@@ -257,13 +473,13 @@ static bool put_mtu(struct nl_msg *m, uint32_t mtu)
 	return true;
 }
 
-static struct nl_msg *make_route(int type, int flags, const struct rtmsg *rtm,
-				 const struct agent_route *r, uint32_t index)
+static struct nl_msg *make_route(int type, int flags, const struct rtmsg *rtm, const struct work *w)
 {
 	CLEANUP(nlmsg_freep) struct nl_msg *m = netlink_message(type, flags, rtm, sizeof(*rtm));
+	const struct agent_route *r = w->route;
 
-	if (!m || !put_ip(m, RTA_DST, &r->dest) || !put_ip(m, RTA_GATEWAY, &r->gateway) ||
-	    (index != 0 && nla_put_u32(m, RTA_OIF, index) < 0))
+	if (!m || !put_ip(m, RTA_DST, &w->dest) || !put_ip(m, RTA_GATEWAY, &r->gateway) ||
+	    (w->index != 0 && nla_put_u32(m, RTA_OIF, w->index) < 0))
 		return NULL;
 	if (type == RTM_NEWROUTE && (!put_ip(m, RTA_PREFSRC, &r->source) || !put_mtu(m, r->mtu)))
 		return NULL;
@@ -296,24 +512,6 @@ static void describe(const struct agent_route *r, char *ret, size_t size)
 }
 
 /* ---- many at once ---- */
-
-struct work {
-	const struct agent_route *route;
-	uint32_t index;
-};
-
-struct job {
-	const char *verb;
-	struct work *work;
-	size_t n;
-	int error; /* the first one */
-	char text[NETLINK_WORDS_MAX + 192];
-};
-
-static void job_done(struct job *j)
-{
-	free(j->work);
-}
 
 static void note(struct job *j, const struct agent_route *r, int error, const char *words)
 {
@@ -348,8 +546,7 @@ static struct nl_msg *make_new(void *userdata, size_t i)
 	const struct job *j = userdata;
 	struct rtmsg rtm = header_of(j->work[i].route);
 
-	return make_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &rtm, j->work[i].route,
-			  j->work[i].index);
+	return make_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &rtm, &j->work[i]);
 }
 
 static void done_new(void *userdata, size_t i, int error, const char *words)
@@ -368,7 +565,7 @@ static struct nl_msg *make_del(void *userdata, size_t i)
 
 	rtm.rtm_scope = RT_SCOPE_NOWHERE;
 	rtm.rtm_flags = 0;
-	return make_route(RTM_DELROUTE, 0, &rtm, j->work[i].route, j->work[i].index);
+	return make_route(RTM_DELROUTE, 0, &rtm, &j->work[i]);
 }
 
 static void done_del(void *userdata, size_t i, int error, const char *words)
@@ -391,107 +588,147 @@ static int run_job(struct netlink *n, struct job *j,
 	return err_pass(end_job(j));
 }
 
-static int make_work(struct job *j, size_t n)
-{
-	j->work = calloc(n ? n : 1, sizeof(*j->work));
-	return j->work ? 0 : err_raise(-ENOMEM, "%s routes", j->verb);
-}
-
 /* ---- the calls ---- */
 
-struct update {
+struct there {
 	struct links links;
-	struct routes routes;
+	struct routes routes; /* sorted */
 };
 
-static void update_done(struct update *u)
+static void there_done(struct there *t)
 {
-	links_done(&u->links);
-	routes_done(&u->routes);
+	links_done(&t->links);
+	routes_done(&t->routes);
 }
 
-static void consider(struct job *j, const struct update *u, const struct agent_route *r)
+static int list_there(struct netlink *n, struct listing *l, struct there *t)
 {
-	struct work *w = &j->work[j->n];
-	enum way way;
+	int r = list(n, l, &t->routes);
 
-	if (index_of(&u->links, r, &w->index) < 0) {
-		note(j, r, -ENODEV, "Link not found");
-		return;
-	}
-	way = look(&u->routes, r, w->index);
-	if (way == WAY_BLOCKED)
-		note(j, r, -EEXIST, "there is one that is not ours");
-	if (way != WAY_FREE)
-		return;
-	w->route = r;
-	j->n++;
-}
-
-static int prepare(struct netlink *n, struct update *u)
-{
-	int r = links_list(n, &u->links);
-
-	if (r >= 0)
-		r = routes_list(n, &u->routes);
 	if (r < 0)
 		return err_pass(r);
-	if (u->routes.n > 0)
-		qsort(u->routes.items, u->routes.n, sizeof(*u->routes.items), compare_routes);
+	if (t->routes.n > 0)
+		qsort(t->routes.items, t->routes.n, sizeof(*t->routes.items), compare_routes);
 	return 0;
+}
+
+static bool is_to_add(struct job *j, const struct there *t, struct work *w)
+{
+	enum way way;
+
+	if (index_of(&t->links, w->route, &w->index) < 0) {
+		note(j, w->route, -ENODEV, "Link not found");
+		return false;
+	}
+	way = look(&t->routes, w);
+	if (way == WAY_BLOCKED)
+		note(j, w->route, -EEXIST, "there is one that is not ours");
+	return way == WAY_FREE;
 }
 
 int routes_update(struct netlink *n, const struct agent_route *wanted, size_t n_wanted)
 {
-	CLEANUP(update_done) struct update u = { 0 };
+	CLEANUP(there_done) struct there t = { 0 };
 	CLEANUP(job_done) struct job j = { .verb = "add" };
-	int r = make_work(&j, n_wanted);
+	struct listing l = { .is_kept = is_in_place, .userdata = &j };
+	int r = make_work(&j, wanted, n_wanted);
+	size_t left = 0;
 
 	if (r >= 0)
-		r = prepare(n, &u);
+		r = links_list(n, &t.links);
+	keep_last(&j);
+	if (r >= 0)
+		r = list_there(n, &l, &t);
 	if (r < 0)
 		return err_pass(r);
-	for (size_t i = 0; i < 2 * n_wanted; i++) {
-		const struct agent_route *at = &wanted[i % n_wanted];
-
-		if ((at->gateway.family != 0) == (i >= n_wanted))
-			consider(&j, &u, at);
-	}
+	take_turns(&j);
+	for (size_t i = 0; i < j.n; i++)
+		if (is_to_add(&j, &t, &j.work[i]))
+			j.work[left++] = j.work[i];
+	j.n = left;
 	return err_pass(run_job(n, &j, make_new, done_new));
+}
+
+static bool is_said_whole(const struct there *t, struct work *w)
+{
+	return index_of(&t->links, w->route, &w->index) >= 0 && w->route->gateway.family != 0;
+}
+
+static bool is_to_remove(const struct there *t, struct work *w)
+{
+	const struct routes_route *at;
+
+	if (is_said_whole(t, w))
+		return true;
+	at = find_ours(&t->routes, w, w->route->device[0] && w->index == 0);
+	if (at)
+		w->index = at->index;
+	return at != NULL;
+}
+
+/* The routes only where they are needed. */
+static int list_for_removal(struct netlink *n, const struct job *j, struct there *t)
+{
+	struct listing l = {
+		.protocol = ROUTES_PROTOCOL,
+		.is_kept = is_named,
+		.userdata = j,
+	};
+	int r = links_list(n, &t->links);
+
+	if (r < 0)
+		return err_pass(r);
+	for (size_t i = 0; i < j->n; i++)
+		if (!is_said_whole(t, &j->work[i]))
+			return err_pass(list_there(n, &l, t));
+	return 0;
 }
 
 int routes_remove(struct netlink *n, const struct agent_route *gone, size_t n_gone)
 {
-	CLEANUP(links_done) struct links links = { 0 };
+	CLEANUP(there_done) struct there t = { 0 };
 	CLEANUP(job_done) struct job j = { .verb = "remove" };
-	int r = make_work(&j, n_gone);
+	int r = make_work(&j, gone, n_gone);
+	size_t left = 0;
 
 	if (r >= 0)
-		r = links_list(n, &links);
+		r = list_for_removal(n, &j, &t);
 	if (r < 0)
 		return err_pass(r);
-	for (size_t i = n_gone; i-- > 0;) {
-		j.work[j.n].route = &gone[i];
-		/* Of a link that is gone the kernel has none. */
-		if (index_of(&links, &gone[i], &j.work[j.n].index) >= 0)
-			j.n++;
-	}
+	for (size_t i = 0; i < j.n; i++)
+		if (is_to_remove(&t, &j.work[i]))
+			j.work[left++] = j.work[i];
+	j.n = left;
 	return err_pass(run_job(n, &j, make_del, done_del));
+}
+
+static bool is_of_link(const void *userdata, const struct routes_route *r)
+{
+	const uint32_t *index = userdata;
+
+	return r->index == *index;
 }
 
 int routes_remove_of_link(struct netlink *n, uint32_t index)
 {
 	CLEANUP(routes_done) struct routes l = { 0 };
 	CLEANUP(job_done) struct job j = { .verb = "remove" };
-	int r = routes_list(n, &l);
+	struct listing only = {
+		.protocol = ROUTES_PROTOCOL,
+		.is_kept = is_of_link,
+		.userdata = &index,
+	};
+	int r = list(n, &only, &l);
 
 	if (r >= 0)
-		r = make_work(&j, l.n);
+		r = make_room(&j, l.n);
 	if (r < 0)
 		return err_pass(r);
-	for (size_t i = l.n; i-- > 0;) {
-		if (l.items[i].protocol == ROUTES_PROTOCOL && l.items[i].index == index)
-			j.work[j.n++] = (struct work){ .route = &l.items[i].said, .index = index };
-	}
+	for (size_t i = l.n; i-- > 0;)
+		j.work[j.n++] = (struct work){
+			.route = &l.items[i].said,
+			.dest = l.items[i].said.dest,
+			.index = index,
+		};
 	return err_pass(run_job(n, &j, make_del, done_del));
 }

@@ -4,7 +4,7 @@
  *
  * Ours carry ROUTES_PROTOCOL; no other is ever replaced or removed. The protocol has no metric, so
  * ours have the kernel's default one (IPv4 0, IPv6 1024): a route of somebody else with the same
- * destination and that metric stands in the way of ours, and the call says so.
+ * destination and that metric, of whatever type, stands in the way of ours, and the call says so.
  */
 #pragma once
 
@@ -24,7 +24,9 @@ struct routes_route {
 	uint32_t index;		 /* of the link */
 	uint32_t priority;	 /* metric */
 	uint8_t protocol;
-	bool is_plain; /* one next hop, no type of service: what we could have made */
+	uint8_t tos;
+	bool is_plain;	/* unicast, one next hop, no type of service: what we could have made */
+	bool is_shared; /* IPv6: others were appended to it; said is the first of them */
 };
 
 struct routes {
@@ -32,19 +34,27 @@ struct routes {
 	size_t n, capacity;
 };
 
-/* Return: 0; -EMSGSIZE over ROUTES_MAX; -errno. *ret untouched on failure. */
+/* All, of every type. Return: 0; -EMSGSIZE over ROUTES_MAX; -errno. *ret untouched on failure. */
 int routes_list(struct netlink *n, struct routes *ret);
+/* Of ROUTES_PROTOCOL; others don't count. Return: likewise. */
+int routes_list_own(struct netlink *n, struct routes *ret);
 void routes_done(struct routes *r); /* legal on a zeroed one; usable with CLEANUP() */
 
 /**
  * routes_update() - add or replace these
  *
- * First those without a gateway, then the others. All are tried; the first error is the answer. A
- * route that is there as it should be is left alone; so is another's that leads the same way.
+ * First those without a gateway, then the others; of one destination only the last. All are tried;
+ * the first error is the answer. A route that is there as it should be is left alone; so is another's
+ * that is equal in all but its protocol.
  *
  * Return: 0; -EEXIST: another's is in the way; -ENODEV: no such device; the kernel's -errno.
  */
 int routes_update(struct netlink *n, const struct agent_route *wanted, size_t n_wanted);
-/* Of ours; what is not there is fine. Return: 0, or the first error, after all were tried. */
+/*
+ * Of ours those with this destination, link and gateway; without a gateway those that have none.
+ * Where no link has that name it may have been renamed: ours with that destination and gateway goes
+ * if there is only one. What is not there is fine. Return: 0, or the first error, after all were
+ * tried.
+ */
 int routes_remove(struct netlink *n, const struct agent_route *gone, size_t n_gone);
 int routes_remove_of_link(struct netlink *n, uint32_t index);

@@ -264,6 +264,109 @@ def foreign_routes_stay(s):
 
 
 @case
+def foreign_routes_of_other_types_stay(s):
+    """NLM_F_REPLACE takes a blackhole for a route: BIRD has one for each block of addresses."""
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    types = ("blackhole", "unreachable", "prohibit", "throw")
+    s.pod_ip(*(f"route add {kind} 10.50.{n}.0/24 proto bird" for n, kind in enumerate(types)),
+             *(f"route add {kind} 2001:db8:{n + 1}::/48 metric 1024 proto bird" for n, kind in enumerate(types)))
+
+    def seen():
+        return [ip_json(s.pod, family, "route", "show", "proto", "bird") for family in ("-4", "-6")]
+
+    before = seen()
+    for n in range(len(types)):
+        for asked in (route(f"10.50.{n}.0/24", gateway="10.1.0.1"), route(f"2001:db8:{n + 1}::/48", gateway="2001:db8::1")):
+            refused(ttrpc.INTERNAL, "not ours", g.update_routes, asked)
+            g.remove_routes(asked)
+    expect_equal(seen(), before, "foreign routes")
+    expect(not any("50" in r["dest"] for r in g.list_routes()), "what the messages have no word for is not listed")
+
+
+@case
+def foreign_route_that_differs_in_anything_is_an_error(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24"])
+    s.pod_ip("route add 10.8.0.0/16 via 10.1.0.1 proto dhcp mtu 1300", "route add 10.9.0.0/16 tos 8 via 10.1.0.1 proto bgp")
+    for fields in ({}, {"mtu": 1400}, {"mtu": 1300, "source": "10.1.0.2"}):
+        refused(ttrpc.INTERNAL, "not ours", g.update_routes, route("10.8.0.0/16", gateway="10.1.0.1", **fields))
+    g.update_routes(route("10.8.0.0/16", gateway="10.1.0.1", mtu=1300), route("10.9.0.0/16", gateway="10.1.0.7"))
+    expect_equal(g.own_routes(), {"10.9.0.0/16": "10.1.0.7"}, "another type of service is another route")
+
+
+@case
+def host_bits_of_a_destination_are_no_other_route(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    s.pod_ip("route add 2001:db8:8::/48 via 2001:db8::1 proto bgp")
+    refused(ttrpc.INTERNAL, "2001:db8:8::1/48", g.update_routes, route("2001:db8:8::1/48", gateway="2001:db8::9"))
+    refused(ttrpc.INTERNAL, "10.8.0.1/16", g.update_routes, route("10.8.0.1/16", gateway="10.1.0.1"))
+    expect_equal(g.routes(), {"2001:db8:8::/48": "2001:db8::1"}, "foreign route")
+    g.update_routes(route("2001:db8:9::1/48"))
+    g.remove_routes(route("2001:db8:9::2/48"))
+    expect_equal(g.own_routes(), {}, "ours is found by it too")
+
+
+@case
+def own_routes_that_others_appended_to_are_done(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    ours = [route("10.8.0.0/16", gateway="10.1.0.1"), route("2001:db8:8::/48", gateway="2001:db8::1")]
+    g.update_routes(*ours)
+    s.pod_ip("route append 10.8.0.0/16 via 10.1.0.9 proto bgp", "route append 2001:db8:8::/48 via 2001:db8::9 dev eth0 proto bgp")
+    before = [run("ip", "-n", s.pod, family, "route", "show") for family in ("-4", "-6")]
+    g.update_routes(*ours)
+    refused(ttrpc.INTERNAL, "not ours", g.update_routes, route("10.8.0.0/16", gateway="10.1.0.7"))
+    refused(ttrpc.INTERNAL, "not ours", g.update_routes, route("2001:db8:8::/48", gateway="2001:db8::7"))
+    expect_equal([run("ip", "-n", s.pod, family, "route", "show") for family in ("-4", "-6")], before, "nothing changed")
+    expect_equal(sorted(r["gateway"] for r in g.list_network()["routes"]["Routes"]), ["10.1.0.1", "2001:db8::1"], "ours")
+    g.remove_routes(*ours)
+    expect_equal(g.routes(), {"10.8.0.0/16": "10.1.0.9", "2001:db8:8::/48": "2001:db8::9"}, "theirs")
+
+
+@case
+def last_of_equal_destinations_counts(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    for _ in range(2):
+        g.update_routes(route("10.8.0.0/16", gateway="10.1.0.9"), route("2001:db8:8::/48", gateway="2001:db8::9"),
+                        route("10.8.0.0/16", gateway="10.1.0.1"), route("2001:db8:8::5/48", gateway="2001:db8::1"))
+        expect_equal(g.own_routes(), {"10.8.0.0/16": "10.1.0.1", "2001:db8:8::/48": "2001:db8::1"}, "routes")
+
+
+@case
+def removal_without_a_gateway_means_none(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24", "2001:db8::2/64"])
+    g.update_routes(route("10.8.0.0/16", gateway="10.1.0.1"), route("2001:db8:8::/48", gateway="2001:db8::1"),
+                    route("10.9.0.0/16", scope=253), route("2001:db8:9::/48"))
+    g.remove_routes(*(route(dest) for dest in ("10.8.0.0/16", "2001:db8:8::/48", "10.9.0.0/16", "2001:db8:9::/48")))
+    expect_equal(g.own_routes(), {"10.8.0.0/16": "10.1.0.1", "2001:db8:8::/48": "2001:db8::1"}, "those with one stay")
+
+
+@case
+def routes_of_a_renamed_link_are_withdrawn(s):
+    mac = s.veth("eth0")
+    s.veth("eth1", "addr add 10.2.0.2/24 dev {}")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24"])
+    ours = [route("10.8.0.0/16", gateway="10.1.0.1"), route("10.9.0.0/16", scope=253)]
+    g.update_routes(*ours, route("10.7.0.0/16", gateway="10.2.0.1", device="eth1"))
+    s.pod_ip("link set eth0 down", "link set eth0 name ens3", "link set ens3 up",
+             "route add 10.8.0.0/16 via 10.1.0.1 proto 157", "route add 10.9.0.0/16 dev ens3 proto 157",
+             "route add 10.6.0.0/16 via 10.1.0.1 proto bgp")
+    g.remove_routes(route("10.7.0.0/16", gateway="10.1.0.1"), route("10.6.0.0/16", gateway="10.1.0.1"), *ours)
+    expect_equal(g.routes(), {"10.7.0.0/16": "10.2.0.1", "10.6.0.0/16": "10.1.0.1"}, "of another gateway, of others")
+
+
+@case
 def one_bad_route_holds_up_nobody(s):
     mac = s.veth("eth0")
     g = Guest(s)
@@ -288,6 +391,22 @@ def ten_thousand_routes(s):
     g.restart(signal.SIGKILL)
     g.remove_routes(*routes)
     expect_equal(g.own_routes(), {}, "withdrawn by the next life of the agent")
+
+
+@case
+def more_foreign_routes_than_ours_may_be(s):
+    """A router's table in the guest is nothing that its host asks about."""
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["10.1.0.2/24"])
+    s.pod_ip(*(f"route add {20 + (n >> 16)}.{n >> 8 & 255}.{n & 255}.0/24 via 10.1.0.1 proto bgp" for n in range(100001)))
+    g.update_routes(route("10.8.0.0/16", gateway="10.1.0.1"), route("10.9.0.0/16", gateway="10.1.0.1"))
+    expect_equal(len(g.list_network()["routes"]["Routes"]), 2, "ours")
+    g.remove_routes(route("10.9.0.0/16", gateway="10.1.0.1"))
+    expect_equal(g.own_routes(), {"10.8.0.0/16": "10.1.0.1"}, "ours")
+    refused(ttrpc.INTERNAL, "not ours", g.update_routes, route("20.0.1.0/24", gateway="10.1.0.9"))
+    g.remove_interface(hwAddr=mac)
+    expect_equal(g.addresses("eth0"), [], "addresses")
 
 
 @case
