@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a link loses when it goes down, taken before and put back after: its routes (but those that
- * the kernel makes itself) and its IPv6 addresses, of whoever they are, as the kernel wrote them.
+ * the kernel makes itself), also those of several hops, its IPv6 addresses, and its neighbours that
+ * somebody has set (permanent, noarp), of whoever they are, as the kernel wrote them.
  */
 #pragma once
 
@@ -12,6 +13,7 @@
 
 #define KEPT_MAX 100000U /* messages */
 
+/* Named: the size of a bare pointer is what clang-tidy takes for a slip. */
 struct kept_message {
 	struct nl_msg *message;
 };

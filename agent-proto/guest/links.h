@@ -54,8 +54,8 @@ int links_promote_secondaries(struct netlink *n, uint32_t index);
  * links_rename() - give a link a name, also one that another has
  *
  * The other gets the first one's old name. A link that is up keeps all it has: kernels from 6.2 on
- * rename it so; where it must go down (EBUSY), its routes and IPv6 addresses are put back, whoever
- * they belong to.
+ * rename it so; where it must go down (EBUSY), its routes, IPv6 addresses and permanent neighbours
+ * are put back, whoever they belong to.
  * Source: net/core/dev.c, dev_change_name(); Linux bd039b5ea2a9.
  */
 int links_rename(struct netlink *n, const struct links *l, uint32_t index, const char *name);

@@ -198,6 +198,44 @@ static void test_rename_down_fails_harmlessly(void **state)
 	assert_true(links_by_name(&l, "v0")->flags & IFF_UP);
 }
 
+static bool has_neighbour(struct netlink *n, uint32_t index, const char *text)
+{
+	CLEANUP(neighbours_done) struct neighbours l = { 0 };
+	struct agent_ip ip = ip_of(text, 0);
+
+	assert_int_equal(neighbours_list(n, &l), 0);
+	for (size_t i = 0; i < l.n; i++)
+		if (l.items[i].item.index == index && l.items[i].mac[5] == 9 &&
+		    memcmp(l.items[i].item.bytes, ip.bytes, sizeof(ip.bytes)) == 0)
+			return true;
+	return false;
+}
+
+/* Whoever has set them; and routes of several hops have no link of their own. */
+static void test_rename_down_keeps_neighbours_and_hops(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	static const char *const ips[] = { "10.1.0.9", "10.1.0.8", "2001:db8::9" };
+	uint32_t index;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	index = sandbox_ifindex("v0");
+	sandbox_ip("addr add 10.1.0.2/24 dev v0\n"
+		   "addr add 2001:db8::2/64 dev v0 nodad\n"
+		   "neigh add 10.1.0.9 lladdr 02:00:00:00:00:09 dev v0 nud permanent\n"
+		   "neigh add 10.1.0.8 lladdr 02:00:00:00:00:09 dev v0 nud noarp\n"
+		   "neigh add 2001:db8::9 lladdr 02:00:00:00:00:09 dev v0 nud permanent router\n"
+		   "route add 10.8.0.0/16 proto 186 nexthop via 10.1.0.1 nexthop via 10.1.0.3");
+	sandbox_ip6("route add 2001:db8:8::/48 proto 186 nexthop via 2001:db8::1 dev v0 "
+		    "nexthop via 2001:db8::3 dev v0");
+	assert_int_equal(links_rename_down(g.netlink, index, "net0"), 0);
+	assert_int_equal(count_routes(g.netlink, 186), 2);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(has_neighbour(g.netlink, index, ips[i]));
+}
+
 static void test_events_tell_of_links(void **state)
 {
 	CLEANUP(guest_done) struct guest g;
@@ -445,6 +483,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_mac_is_the_nic),
 		CASE(test_rename_down_keeps_all),
+		CASE(test_rename_down_keeps_neighbours_and_hops),
 		CASE(test_rename_down_fails_harmlessly),
 		CASE(test_events_tell_of_links),
 		CASE(test_absent_link_is_a_condition),
