@@ -242,30 +242,44 @@ static int rename_one(struct netlink *n, uint32_t index, const char *name)
 	return err_pass(links_rename_down(n, index, name));
 }
 
-/*
- * Its old name for the other one's. The temporary name is made of the number, which nobody else
- * has.
- */
+#define SWAP_NAME "swap%u" /* made of the number, which nobody else has */
+
+/* Nobody may keep a name that nobody gave. Return: @r. */
+static int name_back(struct netlink *n, const struct links_link *mine,
+		     const struct links_link *other, const char *name, int r)
+{
+	if (rename_one(n, other->index, name) < 0)
+		return err_raise(r, "rename a link; '%s' is called '" SWAP_NAME "' now", name,
+				 other->index);
+	return err_raise(r, "rename '%s' to '%s'", mine->name, name);
+}
+
+/* The first has its new name already. Return: @r. */
+static int swap_back(struct netlink *n, const struct links_link *mine,
+		     const struct links_link *other, const char *name, int r)
+{
+	if (rename_one(n, mine->index, mine->name) < 0)
+		return err_raise(r, "rename a link; '%s' is called '" SWAP_NAME "' now", name,
+				 other->index);
+	return err_pass(name_back(n, mine, other, name, r));
+}
+
+/* Its old name for the other one's. */
 static int swap_names(struct netlink *n, const struct links_link *mine,
 		      const struct links_link *other, const char *name)
 {
 	char temporary[LINKS_NAME_BYTES];
 	int r;
 
-	(void)snprintf(temporary, sizeof(temporary), "swap%u", other->index);
+	(void)snprintf(temporary, sizeof(temporary), SWAP_NAME, other->index);
 	r = rename_one(n, other->index, temporary);
 	if (r < 0)
 		return err_pass(r);
 	r = rename_one(n, mine->index, name);
-	if (r < 0) {
-		/* Nobody may keep a name that nobody gave. */
-		int back = set_name(n, other->index, name);
-
-		return back < 0 ? err_raise(r, "rename a link; '%s' is called '%s' now", name,
-					    temporary)
-				: err_raise(r, "rename '%s' to '%s'", mine->name, name);
-	}
-	return err_pass(rename_one(n, other->index, mine->name));
+	if (r < 0)
+		return err_pass(name_back(n, mine, other, name, r));
+	r = rename_one(n, other->index, mine->name);
+	return r < 0 ? err_pass(swap_back(n, mine, other, name, r)) : 0;
 }
 
 int links_rename(struct netlink *n, const struct links *l, uint32_t index, const char *name)

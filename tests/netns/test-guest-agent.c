@@ -236,6 +236,32 @@ static void test_rename_down_keeps_neighbours_and_hops(void **state)
 		assert_true(has_neighbour(g.netlink, index, ips[i]));
 }
 
+/*
+ * The third of three renames fails: here since the list says a name that no link can have, so that
+ * the way back fails too, and is said.
+ */
+static void test_swap_that_fails_says_who_is_called_what(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	CLEANUP(links_done) struct links l = { 0 };
+	char text[32];
+	uint32_t mine, other;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	mine = sandbox_ifindex("v0");
+	other = sandbox_ifindex("v1");
+	assert_int_equal(links_list(g.netlink, &l), 0);
+	for (size_t i = 0; i < l.n; i++)
+		if (l.items[i].index == mine)
+			(void)snprintf(l.items[i].name, sizeof(l.items[i].name), "a/b");
+	assert_int_equal(links_rename(g.netlink, &l, mine, "v1"), -EINVAL);
+	(void)snprintf(text, sizeof(text), "'v1' is called 'swap%u'", other);
+	assert_non_null(strstr(err_text(), text));
+	err_clear();
+}
+
 static void test_events_tell_of_links(void **state)
 {
 	CLEANUP(guest_done) struct guest g;
@@ -485,6 +511,7 @@ int main(void)
 		CASE(test_rename_down_keeps_all),
 		CASE(test_rename_down_keeps_neighbours_and_hops),
 		CASE(test_rename_down_fails_harmlessly),
+		CASE(test_swap_that_fails_says_who_is_called_what),
 		CASE(test_events_tell_of_links),
 		CASE(test_absent_link_is_a_condition),
 		CASE(test_noted_but_never_added),
