@@ -21,8 +21,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -425,21 +427,58 @@ static void test_journal_cut_anywhere_is_set_aside(void **state)
 
 /* ---- routes and neighbours ---- */
 
+/* Hears of every route, like who follows the guest's network. */
+static int open_listener(void)
+{
+	struct sockaddr_nl a = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+/* The kernel has its own to tell, whenever an IPv6 address is ready. */
+static size_t heard(int fd)
+{
+	union {
+		struct nlmsghdr h;
+		char bytes[8192];
+	} u;
+	size_t n = 0;
+	ssize_t size;
+
+	while ((size = recv(fd, &u, sizeof(u), 0)) > 0) {
+		int left = (int)size;
+
+		for (struct nlmsghdr *h = &u.h; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
+			n += ((const struct rtmsg *)nlmsg_data(h))->rtm_protocol == ROUTES_PROTOCOL;
+	}
+	assert_int_equal(errno, EAGAIN);
+	return n;
+}
+
 /* The same call twice changes nothing, and the kernel tells nobody of a change. */
 static void test_routes_twice_are_left_alone(void **state)
 {
 	CLEANUP(guest_done) struct guest g;
 	struct agent_route r[] = { route_of("10.8.0.0", 16, "10.1.0.1"),
 				   route_of("2001:db8:8::", 48, "2001:db8::1") };
+	CLEANUP(cleanup_close) int fd = -1;
 
 	(void)state;
 	guest_begin(&g);
 	make_veth();
 	sandbox_ip("addr add 10.1.0.2/24 dev v0\n"
 		   "addr add 2001:db8::2/64 dev v0 nodad");
+	fd = open_listener();
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(routes_update(g.netlink, r, 2), 0);
 		assert_int_equal(count_routes(g.netlink, ROUTES_PROTOCOL), 2);
+		assert_int_equal(heard(fd), i == 0 ? 2 : 0);
 	}
 	assert_int_equal(routes_remove(g.netlink, r, 2), 0);
 	assert_int_equal(routes_remove(g.netlink, r, 2), 0);
