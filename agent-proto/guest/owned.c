@@ -5,7 +5,10 @@
  *	netmon-agent 1 BOOT-ID NAMESPACE-COOKIE
  *	address 3 10.0.0.2/24
  *	neighbor 3 10.0.0.1/32
- *	end 2
+ *	neighbor 3 10.0.0.9/32 64
+ *	end 3
+ *
+ * The last word of a neighbour is its state, if that is not permanent.
  */
 #include "agent-proto/guest/owned.h"
 
@@ -14,6 +17,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/error.h"
 #include "base/io.h"
@@ -31,6 +35,7 @@ struct owned {
 	struct owned_item *items;
 	size_t n, capacity;
 	bool is_changed;
+	bool is_failure_said;
 };
 
 static const char *const kind_names[_OWNED_KIND_MAX] = { "address", "neighbor" };
@@ -76,6 +81,13 @@ bool owned_has(const struct owned *o, const struct owned_item *item)
 	return is_at(o, place_of(o, item), item);
 }
 
+const struct owned_item *owned_get(const struct owned *o, const struct owned_item *item)
+{
+	size_t place = place_of(o, item);
+
+	return is_at(o, place, item) ? &o->items[place] : NULL;
+}
+
 static int grow(struct owned *o)
 {
 	size_t capacity = o->capacity ? 2 * o->capacity : 64;
@@ -98,8 +110,11 @@ int owned_add(struct owned *o, const struct owned_item *item)
 	size_t place = place_of(o, item);
 	int r;
 
-	if (is_at(o, place, item))
+	if (is_at(o, place, item)) {
+		o->is_changed |= o->items[place].state != item->state;
+		o->items[place].state = item->state;
 		return 0;
+	}
 	r = grow(o);
 	if (r < 0)
 		return err_pass(r);
@@ -151,12 +166,14 @@ static void put_items(const struct owned *o, struct io_writer *w)
 	io_writer_put(w, o->head, strlen(o->head));
 	for (size_t i = 0; i < o->n; i++) {
 		const struct owned_item *item = &o->items[i];
-		char prefix[IP_PREFIX_TEXT_BYTES];
+		char prefix[IP_PREFIX_TEXT_BYTES], state[8] = "";
 		int size;
 
 		ip_format_prefix(item->family, item->bytes, item->prefixlen, prefix);
-		size = snprintf(line, sizeof(line), "\n%s %" PRIu32 " %s", kind_names[item->kind],
-				item->index, prefix);
+		if (item->state != 0)
+			(void)snprintf(state, sizeof(state), " %u", item->state);
+		size = snprintf(line, sizeof(line), "\n%s %" PRIu32 " %s%s", kind_names[item->kind],
+				item->index, prefix, state);
 		io_writer_put(w, line, (size_t)size);
 	}
 	io_writer_put(w, line, (size_t)snprintf(line, sizeof(line), "\nend %zu\n", o->n));
@@ -181,22 +198,49 @@ int owned_save(struct owned *o)
 	if (r < 0)
 		return err_pass(r);
 	o->is_changed = false;
+	o->is_failure_said = false;
 	return 0;
 }
 
+void owned_settle(struct owned *o)
+{
+	if (owned_save(o) >= 0)
+		return;
+	if (!o->is_failure_said)
+		log_warn("the journal still names what is gone: %s", err_text());
+	o->is_failure_said = true;
+	err_clear();
+}
+
 /* ---- from disk ---- */
+
+/* "64"; NULL: there is none. */
+static bool parse_state(const char *text, const struct owned_item *item, uint16_t *ret)
+{
+	uint32_t state = 0;
+
+	if (!text)
+		return true;
+	if (text_parse_u32(text, UINT16_MAX, &state) < 0)
+		err_clear();
+	*ret = (uint16_t)state;
+	return state != 0 && item->kind == OWNED_NEIGHBOR;
+}
 
 /* "address 3 10.0.0.2/24". False: it is none. */
 static bool parse_item(char *line, struct owned_item *ret)
 {
 	char *index = strchr(line, ' ');
 	char *prefix = index ? strchr(index + 1, ' ') : NULL;
+	char *state = prefix ? strchr(prefix + 1, ' ') : NULL;
 	struct owned_item item = { 0 };
 
 	if (!prefix)
 		return false;
 	*index++ = '\0';
 	*prefix++ = '\0';
+	if (state)
+		*state++ = '\0';
 	while (item.kind < _OWNED_KIND_MAX && strcmp(kind_names[item.kind], line) != 0)
 		item.kind++;
 	if (item.kind == _OWNED_KIND_MAX)
@@ -205,7 +249,8 @@ static bool parse_item(char *line, struct owned_item *ret)
 		err_clear();
 		return false;
 	}
-	if (!ip_parse_prefix(prefix, &item.family, item.bytes, &item.prefixlen))
+	if (!ip_parse_prefix(prefix, &item.family, item.bytes, &item.prefixlen) ||
+	    !parse_state(state, &item, &item.state))
 		return false;
 	*ret = item;
 	return true;
@@ -270,12 +315,18 @@ static void set_aside(struct owned *o)
 
 static int load(struct owned *o)
 {
-	CLEANUP(cleanup_close) int fd = io_openat(o->dirfd, OWNED_FILE, O_RDONLY, 0);
+	/* Not blocking: it may be a pipe that somebody has put there. */
+	CLEANUP(cleanup_close)
+	int fd = io_openat(o->dirfd, OWNED_FILE, O_RDONLY | O_NONBLOCK, 0);
 	CLEANUP(cleanup_free) char *text = NULL;
 	int r;
 
 	if (fd == -ENOENT) {
 		err_clear();
+		return 0;
+	}
+	if (fd == -ELOOP) {
+		set_aside(o); /* the link itself, wherever it leads */
 		return 0;
 	}
 	if (fd < 0)
@@ -302,6 +353,17 @@ static int make_head(struct owned *o, uint64_t cookie)
 	return 0;
 }
 
+/* Where a file system has no locks, there is only the word of who set two agents up. */
+static int lock(const struct owned *o, const char *path)
+{
+	if (flock(o->dirfd, LOCK_EX | LOCK_NB) >= 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return err_raise(-EWOULDBLOCK, "another netmon-agent uses '%s'", path);
+	log_warn("'%s' can't be locked against a second netmon-agent: %s", path, strerror(errno));
+	return 0;
+}
+
 int owned_new(struct owned **ret, const char *path, uint64_t cookie)
 {
 	CLEANUP(owned_freep) struct owned *o = calloc(1, sizeof(*o));
@@ -313,6 +375,8 @@ int owned_new(struct owned **ret, const char *path, uint64_t cookie)
 	r = make_head(o, cookie);
 	if (r >= 0)
 		r = io_make_dir(path, 0700, &o->dirfd);
+	if (r >= 0)
+		r = lock(o, path);
 	if (r >= 0)
 		r = load(o);
 	if (r < 0)

@@ -5,8 +5,9 @@
  *
  * On disk in a file that appears whole or not at all, and is written before the kernel is told: an
  * agent that is killed in between has noted what is not there, which is dropped when it is looked
- * for, never the other way round. It is bound to the boot and the network namespace; another's is
- * thrown away.
+ * for, never the other way round. By the same argument what is gone is struck out after the kernel
+ * was told, and where the disk is full, later: nothing is added then, but all can be taken back. It
+ * is bound to the boot and the network namespace; another's is thrown away.
  */
 #pragma once
 
@@ -29,6 +30,7 @@ struct owned_item {
 	uint8_t family;
 	uint8_t prefixlen; /* of a neighbour: the whole length */
 	uint8_t bytes[16];
+	uint16_t state; /* of a neighbour: as it was asked for, NUD_*; 0: permanent; is no key */
 };
 
 struct owned;
@@ -36,15 +38,19 @@ struct owned;
 /**
  * owned_new() - the journal in directory @path, which is made
  * @cookie: netlink_cookie()
- * A file that can't be read as one is set aside as OWNED_FILE_BROKEN, and that is said.
- * Return: 0, -errno.
+ * A file that can't be read as one (a link is none) is set aside as OWNED_FILE_BROKEN, and that is
+ * said. The directory is locked until owned_free() or our end: two agents would overwrite each
+ * other's journal.
+ * Return: 0; -EWOULDBLOCK: another agent has it; -errno.
  */
 int owned_new(struct owned **ret, const char *path, uint64_t cookie);
 struct owned *owned_free(struct owned *o);
 DEFINE_CLEANUP(struct owned, owned_free)
 
 bool owned_has(const struct owned *o, const struct owned_item *item);
-/* Return: 0, also when it is there; -ENOSPC over OWNED_MAX; -ENOMEM. */
+/* NULL: it is not there. Valid until the next change. */
+const struct owned_item *owned_get(const struct owned *o, const struct owned_item *item);
+/* Return: 0, also when it is there (then with the new state, never an error); -ENOSPC over OWNED_MAX; -ENOMEM. */
 int owned_add(struct owned *o, const struct owned_item *item);
 void owned_remove(struct owned *o, const struct owned_item *item);
 /* In order; valid until the next change. */
@@ -54,3 +60,5 @@ void owned_keep(struct owned *o, enum owned_kind kind,
 		bool (*is_there)(void *userdata, const struct owned_item *item), void *userdata);
 /* To disk, if something changed since. Return: 0, -errno. */
 int owned_save(struct owned *o);
+/* The same for what only strikes out: a failure is logged, once until it works again. */
+void owned_settle(struct owned *o);

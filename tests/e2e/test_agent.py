@@ -505,6 +505,26 @@ def broken_journal_is_set_aside(s):
 
 
 @case
+def journal_that_is_a_link_is_set_aside(s):
+    g = Guest(s)
+    os.symlink(s.path("victim"), s.path("state/owned"))
+    g.restart()
+    expect_equal(g.run.stderr().count("set aside"), 1, "said once")
+    g.update_interface(hwAddr=s.veth("eth0"), addresses=["10.1.0.2/24"])
+    expect(os.path.islink(s.path("state/owned.broken")) and not os.path.exists(s.path("victim")), "it was followed")
+
+
+@case
+def two_agents_do_not_share_a_journal(s):
+    g = Guest(s)
+    second = subprocess.run([AGENT, "--listen", "unix://" + s.path("second.sock"), "--state-dir", s.path("state")],
+                            capture_output=True, text=True, timeout=20)
+    expect(second.returncode == 1 and "another netmon-agent uses" in second.stderr, str(second))
+    g.restart(signal.SIGKILL)
+    expect_equal(g.check(), 1, "the lock goes with who had it")
+
+
+@case
 def nothing_is_lost_while_addresses_change(s):
     """A ping every 2 ms through 50 changes: each is answered."""
     mac = s.veth("eth0")

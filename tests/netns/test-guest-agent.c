@@ -56,9 +56,19 @@ static void empty_directory(void)
 	(void)close(fd);
 }
 
+/* Of a case that has failed: its lock must not fail the others. */
+static struct owned *open_journal;
+
+static void open_owned(struct guest *g, uint64_t cookie)
+{
+	open_journal = owned_free(open_journal);
+	assert_int_equal(owned_new(&g->owned, g->directory, cookie), 0);
+	open_journal = g->owned;
+}
+
 static void guest_done(struct guest *g)
 {
-	(void)owned_free(g->owned);
+	open_journal = owned_free(open_journal);
 	(void)netlink_free(g->netlink);
 }
 
@@ -67,14 +77,13 @@ static void guest_begin(struct guest *g)
 	*g = (struct guest){ .directory = directory };
 	empty_directory();
 	assert_int_equal(netlink_new(&g->netlink), 0);
-	assert_int_equal(owned_new(&g->owned, g->directory, 1), 0);
+	open_owned(g, 1);
 }
 
 /* As after a restart. */
 static void guest_again(struct guest *g, uint64_t cookie)
 {
-	g->owned = owned_free(g->owned);
-	assert_int_equal(owned_new(&g->owned, g->directory, cookie), 0);
+	open_owned(g, cookie);
 }
 
 static void make_veth(void)
@@ -399,21 +408,91 @@ static void write_journal(const struct guest *g, const char *data, size_t size)
 	assert_int_equal(io_write_all(fd, data, size), 0);
 }
 
-/* Cut anywhere, or with any byte changed: set aside or read, never a crash and never half of it. */
-static void test_journal_cut_anywhere_is_set_aside(void **state)
+/* Two addresses and a neighbour. */
+static void make_journal(struct guest *g, char **ret, size_t *ret_size)
 {
+	struct owned_item items[] = { item_of(3, "10.1.0.2", 24), item_of(4, "2001:db8::2", 64),
+				      item_of(4, "10.1.0.1", 32) };
+	char path[128];
+
+	items[2].kind = OWNED_NEIGHBOR;
+	items[2].state = 64;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(owned_add(g->owned, &items[i]), 0);
+	assert_int_equal(owned_save(g->owned), 0);
+	(void)snprintf(path, sizeof(path), "%s/" OWNED_FILE, g->directory);
+	assert_int_equal(io_read_path(path, 4096, ret, ret_size), 0);
+}
+
+/* Set aside or read, never a crash and never half of it. */
+static void test_journal_with_any_byte_changed(void **state)
+{
+	static const char bytes[] = { '\0', '\n', ' ', '0', '9', '/', 'x', '\xff' };
 	CLEANUP(guest_done) struct guest g;
 	CLEANUP(cleanup_free) char *whole = NULL;
-	struct owned_item a = item_of(3, "10.1.0.2", 24);
-	char path[128];
 	size_t size, head, n;
 
 	(void)state;
 	guest_begin(&g);
-	assert_int_equal(owned_add(g.owned, &a), 0);
+	make_journal(&g, &whole, &size);
+	head = strcspn(whole, "\n");
+	for (size_t i = 0; i < size * sizeof(bytes); i++) {
+		size_t at = i / sizeof(bytes);
+		char right = whole[at];
+
+		forget_aside(&g);
+		whole[at] = bytes[i % sizeof(bytes)];
+		write_journal(&g, whole, size);
+		guest_again(&g, 1);
+		(void)owned_items(g.owned, &n);
+		if (whole[at] == right || (n > 0 && at > head))
+			assert_true(n == 3 && !is_aside(&g));
+		else
+			assert_true(n == 0 && (is_aside(&g) || (at >= 15 && at <= head)));
+		whole[at] = right;
+	}
+}
+
+static void test_journal_keeps_the_state_of_a_neighbour(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	CLEANUP(cleanup_free) char *whole = NULL;
+	struct owned_item item = item_of(4, "10.1.0.1", 32);
+	size_t size;
+
+	(void)state;
+	guest_begin(&g);
+	make_journal(&g, &whole, &size);
+	guest_again(&g, 1);
+	item.kind = OWNED_NEIGHBOR;
+	assert_int_equal(owned_get(g.owned, &item)->state, 64);
+	assert_int_equal(owned_add(g.owned, &item), 0);
 	assert_int_equal(owned_save(g.owned), 0);
-	(void)snprintf(path, sizeof(path), "%s/" OWNED_FILE, g.directory);
-	assert_int_equal(io_read_path(path, 4096, &whole, &size), 0);
+	guest_again(&g, 1);
+	assert_int_equal(owned_get(g.owned, &item)->state, 0);
+}
+
+static void test_journal_has_one_agent(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct owned *other;
+
+	(void)state;
+	guest_begin(&g);
+	assert_int_equal(owned_new(&other, g.directory, 1), -EWOULDBLOCK);
+	assert_non_null(strstr(err_text(), "another netmon-agent uses '/tmp/"));
+	err_clear();
+}
+
+static void test_journal_cut_anywhere_is_set_aside(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	CLEANUP(cleanup_free) char *whole = NULL;
+	size_t size, head, n;
+
+	(void)state;
+	guest_begin(&g);
+	make_journal(&g, &whole, &size);
 	head = strcspn(whole, "\n");
 	for (size_t i = 0; i < size; i++) {
 		forget_aside(&g);
@@ -558,6 +637,9 @@ int main(void)
 		CASE(test_journal_outlives_a_restart),
 		CASE(test_journal_of_another_namespace_is_none),
 		CASE(test_journal_cut_anywhere_is_set_aside),
+		CASE(test_journal_with_any_byte_changed),
+		CASE(test_journal_keeps_the_state_of_a_neighbour),
+		CASE(test_journal_has_one_agent),
 		CASE(test_routes_twice_are_left_alone),
 		CASE(test_appended_foreign_route_is_not_replaced),
 		CASE(test_lists_of_an_empty_guest),
