@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -69,6 +70,31 @@ static void restart(void *userdata)
 	a->n = 0;
 }
 
+static int compare(const void *a, const void *b)
+{
+	const struct owned_item *x = a, *y = b;
+
+	if (x->index != y->index)
+		return x->index < y->index ? -1 : 1;
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
+	if (x->prefixlen != y->prefixlen)
+		return x->prefixlen < y->prefixlen ? -1 : 1;
+	return memcmp(x->bytes, y->bytes, sizeof(x->bytes));
+}
+
+static int sort(struct addresses *a)
+{
+	if (a->n == 0)
+		return 0;
+	a->sorted = calloc(a->n, sizeof(*a->sorted));
+	if (!a->sorted)
+		return err_raise(-ENOMEM, "list addresses");
+	memcpy(a->sorted, a->items, a->n * sizeof(*a->sorted));
+	qsort(a->sorted, a->n, sizeof(*a->sorted), compare);
+	return 0;
+}
+
 int addresses_list(struct netlink *n, struct addresses *ret)
 {
 	static const struct ifaddrmsg all = { .ifa_family = AF_UNSPEC };
@@ -83,6 +109,8 @@ int addresses_list(struct netlink *n, struct addresses *ret)
 	};
 	int r = netlink_dump(n, &d);
 
+	if (r >= 0)
+		r = sort(&a);
 	if (r < 0)
 		return err_pass(r);
 	*ret = a;
@@ -93,20 +121,24 @@ int addresses_list(struct netlink *n, struct addresses *ret)
 void addresses_done(struct addresses *a)
 {
 	free(a->items);
+	free(a->sorted);
 	*a = (struct addresses){ 0 };
 }
 
 bool addresses_has(const struct addresses *a, const struct owned_item *item)
 {
-	for (size_t i = 0; i < a->n; i++) {
-		const struct owned_item *at = &a->items[i];
+	return a->n > 0 && bsearch(item, a->sorted, a->n, sizeof(*item), compare);
+}
 
-		if (at->index == item->index && at->family == item->family &&
-		    at->prefixlen == item->prefixlen &&
-		    memcmp(at->bytes, item->bytes, sizeof(at->bytes)) == 0)
-			return true;
-	}
-	return false;
+static bool is_there(void *userdata, const struct owned_item *item)
+{
+	return addresses_has(userdata, item);
+}
+
+void addresses_sync(struct owned *o, const struct addresses *a)
+{
+	owned_keep(o, OWNED_ADDRESS, is_there, (void *)(uintptr_t)a);
+	owned_settle(o);
 }
 
 /* ---- changes ---- */

@@ -16,11 +16,14 @@
 struct addresses {
 	struct owned_item *items; /* kind OWNED_ADDRESS; in the kernel's order */
 	size_t n, capacity;
+	struct owned_item *sorted; /* the same, to look one up */
 };
 
 int addresses_list(struct netlink *n, struct addresses *ret); /* of all links, IPv4 before IPv6 */
 void addresses_done(struct addresses *a); /* legal on a zeroed one; usable with CLEANUP() */
 bool addresses_has(const struct addresses *a, const struct owned_item *item);
+/* Forgets those of the journal that are gone from @a, on disk too. */
+void addresses_sync(struct owned *o, const struct addresses *a);
 
 /*
  * IPv6 without duplicate detection: the host has the same address of the pod's side, where it was

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/if.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -17,6 +18,7 @@
 #include "agent-proto/guest/neighbours.h"
 #include "agent-proto/guest/routes.h"
 #include "base/error.h"
+#include "base/ip.h"
 #include "base/log.h"
 
 /* The first error of several steps is kept, with its sentence. */
@@ -88,10 +90,18 @@ struct change {
 	struct netlink *netlink;
 	struct owned *owned;
 	struct addresses there;
+	struct owned_item *added; /* what is to come, each once */
+	size_t n_added;
 	uint32_t index;
 	const struct agent_interface *wanted;
 	struct outcome *out;
 };
+
+static void change_done(struct change *c)
+{
+	addresses_done(&c->there);
+	free(c->added);
+}
 
 static struct owned_item item_of(uint32_t index, const struct agent_ip *ip)
 {
@@ -106,11 +116,6 @@ static struct owned_item item_of(uint32_t index, const struct agent_ip *ip)
 	return item;
 }
 
-static bool is_there(void *userdata, const struct owned_item *item)
-{
-	return addresses_has(userdata, item);
-}
-
 static bool is_wanted(const struct change *c, const struct owned_item *item)
 {
 	for (size_t i = 0; i < c->wanted->n_ips; i++) {
@@ -123,71 +128,141 @@ static bool is_wanted(const struct change *c, const struct owned_item *item)
 	return false;
 }
 
-/* What is to come is noted before it is there: see owned.h. */
-static int note_new(struct change *c)
+/* What is ours is there (see update_addresses()), so one that is asked for twice is met once. */
+static int note_each(struct change *c)
 {
 	for (size_t i = 0; i < c->wanted->n_ips; i++) {
 		struct owned_item item = item_of(c->index, &c->wanted->ips[i]);
 		int r;
 
-		if (addresses_has(&c->there, &item))
+		if (owned_has(c->owned, &item) || addresses_has(&c->there, &item))
 			continue;
 		r = owned_add(c->owned, &item);
 		if (r < 0)
 			return err_pass(r);
+		c->added[c->n_added++] = item;
 	}
-	return err_pass(owned_save(c->owned));
+	return 0;
+}
+
+/*
+ * What is to come is noted before it is there: see owned.h. What can't be will not come, and a note
+ * of it would make ours what somebody else adds.
+ */
+static int note_new(struct change *c)
+{
+	size_t n = c->wanted->n_ips;
+	int r;
+
+	c->added = calloc(n ? n : 1, sizeof(*c->added));
+	if (!c->added)
+		return err_raise(-ENOMEM, "note addresses");
+	r = note_each(c);
+	if (r >= 0 && c->n_added > 0)
+		r = owned_save(c->owned);
+	for (size_t i = 0; r < 0 && i < c->n_added; i++)
+		owned_remove(c->owned, &c->added[i]);
+	return err_pass(r);
+}
+
+static int raise_exists(const struct owned_item *item, const char *words)
+{
+	char prefix[IP_PREFIX_TEXT_BYTES];
+
+	ip_format_prefix(item->family, item->bytes, item->prefixlen, prefix);
+	return err_raise(-EEXIST, "add address %s (there is one %s)", prefix, words);
+}
+
+/* As IPv6 has it, see make_room(). NULL: no such. */
+static const struct owned_item *find_other_length(const struct change *c,
+						  const struct owned_item *item)
+{
+	for (size_t i = 0; item->family == AF_INET6 && i < c->there.n; i++) {
+		const struct owned_item *at = &c->there.items[i];
+
+		if (at->index == item->index && at->family == AF_INET6 &&
+		    memcmp(at->bytes, item->bytes, sizeof(at->bytes)) == 0)
+			return at;
+	}
+	return NULL;
 }
 
 /*
  * IPv6 has an address once, whatever its length: ours of another length goes first.
  * Source: net/ipv6/addrconf.c, ipv6_add_addr(), ipv6_chk_same_addr().
  */
-static void make_room(struct change *c, const struct owned_item *item)
+static int make_room(struct change *c, const struct owned_item *item)
 {
-	for (size_t i = 0; i < c->there.n; i++) {
-		const struct owned_item *at = &c->there.items[i];
+	const struct owned_item *at = find_other_length(c, item);
+	int r;
 
-		if (item->family != AF_INET6 || at->index != item->index ||
-		    at->family != AF_INET6 ||
-		    memcmp(at->bytes, item->bytes, sizeof(at->bytes)) != 0 ||
-		    !owned_has(c->owned, at))
-			continue;
-		note(c->out, addresses_remove(c->netlink, at));
+	if (!at)
+		return 0;
+	if (!owned_has(c->owned, at))
+		return raise_exists(item, "of another length that is not ours");
+	if (is_wanted(c, at))
+		return raise_exists(item, "of another length that is asked for too");
+	r = addresses_remove(c->netlink, at);
+	if (r >= 0)
 		owned_remove(c->owned, at);
-	}
+	return err_pass(r);
+}
+
+/* Somebody else was quicker: it is theirs, and fine if it is what was asked for. */
+static int look_again(struct change *c, const struct owned_item *item)
+{
+	CLEANUP(addresses_done) struct addresses there = { 0 };
+	int r;
+
+	owned_remove(c->owned, item);
+	r = addresses_list(c->netlink, &there);
+	if (r < 0)
+		return err_pass(r);
+	return addresses_has(&there, item) ? 0 : raise_exists(item, "of another length");
 }
 
 /*
  * Where IPv6 is switched off for a link its addresses can't be had: said, and no failure of the
  * call, as agents of Kata from 3.17 on have it.
+ *
+ * After other errors the address may be there nevertheless (the answer was lost): it stays noted
+ * until it was looked for.
  */
 static int add_one(struct change *c, const struct owned_item *item)
 {
-	int r;
+	int r = make_room(c, item);
 
-	make_room(c, item);
+	if (r < 0)
+		return err_pass(r);
 	r = addresses_add(c->netlink, item);
 	if (r >= 0)
 		return 0;
-	/* Somebody else was quicker: it is theirs. */
-	owned_remove(c->owned, item);
 	if (item->family == AF_INET6 && (r == -EACCES || r == -EOPNOTSUPP)) {
+		owned_remove(c->owned, item);
 		log_warn("without IPv6 here: %s", err_text());
 		err_clear();
 		return 0;
 	}
-	return err_pass(netlink_forgive(r, -EEXIST, -EEXIST));
+	if (r != -EEXIST)
+		return err_pass(r);
+	err_clear();
+	return err_pass(look_again(c, item));
 }
 
 static void add_new(struct change *c)
 {
-	for (size_t i = 0; i < c->wanted->n_ips; i++) {
-		struct owned_item item = item_of(c->index, &c->wanted->ips[i]);
+	for (size_t i = 0; i < c->n_added; i++)
+		note(c->out, add_one(c, &c->added[i]));
+}
 
-		if (!addresses_has(&c->there, &item))
-			note(c->out, add_one(c, &item));
-	}
+/* Noted until it is gone: a removal that failed is tried again by the next call. */
+static void remove_one(struct change *c, const struct owned_item *item)
+{
+	int r = addresses_remove(c->netlink, item);
+
+	if (r >= 0)
+		owned_remove(c->owned, item);
+	note(c->out, r);
 }
 
 static void remove_old(struct change *c)
@@ -203,14 +278,26 @@ static void remove_old(struct change *c)
 			note(c->out, links_promote_secondaries(c->netlink, c->index));
 			is_promoting = true;
 		}
-		note(c->out, addresses_remove(c->netlink, at));
-		owned_remove(c->owned, at);
+		remove_one(c, at);
 	}
+}
+
+/* Of what failed: whether it was done is what the kernel has. */
+static int sync_journal(struct change *c)
+{
+	CLEANUP(addresses_done) struct addresses there = { 0 };
+	int r = addresses_list(c->netlink, &there);
+
+	if (r < 0)
+		return err_pass(r);
+	addresses_sync(c->owned, &there);
+	return 0;
 }
 
 static int update_addresses(struct netlink *n, struct owned *o, uint32_t index,
 			    const struct agent_interface *wanted, struct outcome *out)
 {
+	CLEANUP(change_done)
 	struct change c = {
 		.netlink = n,
 		.owned = o,
@@ -218,19 +305,20 @@ static int update_addresses(struct netlink *n, struct owned *o, uint32_t index,
 		.wanted = wanted,
 		.out = out,
 	};
-	CLEANUP(addresses_done) struct addresses there = { 0 };
-	int r = addresses_list(n, &there);
+	int r = addresses_list(n, &c.there);
 
 	if (r < 0)
 		return err_pass(r);
-	owned_keep(o, OWNED_ADDRESS, is_there, &there);
-	c.there = there; /* borrowed */
+	addresses_sync(o, &c.there);
 	r = note_new(&c);
 	if (r < 0)
 		return err_pass(r);
 	add_new(&c);
 	remove_old(&c);
-	return err_pass(owned_save(o));
+	owned_settle(o);
+	if (out->error < 0)
+		note(out, sync_journal(&c));
+	return 0;
 }
 
 /* ---- the calls ---- */

@@ -162,6 +162,27 @@ def prefix_length_of_an_address_changes(s):
 
 
 @case
+def foreign_address_of_another_length_is_in_the_way(s):
+    mac = s.veth("eth0", "addr add 2001:db8::2/128 dev {} nodad")
+    g = Guest(s)
+    refused(ttrpc.INTERNAL, "not ours", g.update_interface, hwAddr=mac, addresses=["2001:db8::2/64", "10.1.0.2/24"])
+    expect_equal(g.addresses("eth0"), ["10.1.0.2/24", "2001:db8::2/128"], "addresses")
+    g.update_interface(hwAddr=mac, addresses=[])
+    expect_equal(g.addresses("eth0"), ["2001:db8::2/128"], "theirs stays")
+
+
+@case
+def address_is_asked_for_twice(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, addresses=["10.1.0.2/24", "2001:db8::2/64"] * 2)
+    expect_equal(g.addresses("eth0"), ["10.1.0.2/24", "2001:db8::2/64"], "addresses")
+    refused(ttrpc.INTERNAL, "of another length", g.update_interface, hwAddr=mac, addresses=["2001:db8::2/64", "2001:db8::2/48"])
+    g.update_interface(hwAddr=mac, addresses=[])
+    expect_equal(g.addresses("eth0"), [], "all of it was ours")
+
+
+@case
 def names_are_swapped(s):
     a, b = s.veth("eth0", "addr add 10.1.0.2/24 dev {}"), s.veth("eth1", "addr add 10.2.0.2/24 dev {}")
     s.pod_ip("route add 10.77.0.0/16 via 10.1.0.1")

@@ -25,12 +25,53 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "tests/netns/sandbox.h"
+
+/* ---- a kernel that is not well: what the program sends and receives goes through here ---- */
+
+static struct {
+	void (*before)(void); /* what somebody else does before a request of that type */
+	int type;	      /* RTM_* of the request that fails, once; 0: none */
+	bool is_sent;	      /* and only its answer is lost */
+	bool is_losing;
+} fault;
+
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): libc's are reserved names */
+ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+	const struct nlmsghdr *h = data;
+
+	if (fault.type != 0 && size >= sizeof(*h) && h->nlmsg_type == fault.type) {
+		fault.type = 0;
+		if (fault.before) {
+			fault.before();
+			return syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
+		}
+		fault.is_losing = fault.is_sent;
+		if (!fault.is_sent) {
+			errno = ENOBUFS;
+			return -1;
+		}
+	}
+	return syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	if (fault.is_losing) {
+		fault.is_losing = false;
+		errno = EAGAIN;
+		return -1;
+	}
+	return syscall(SYS_recvmsg, fd, m, flags);
+}
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 #define MAC "02:00:00:00:00:01"
 
@@ -342,6 +383,110 @@ static void test_ipv6_switched_off_is_no_failure(void **state)
 	assert_false(owned_has(g.owned, &v6));
 }
 
+/* Ours from the moment that the kernel may have it. */
+static void test_address_with_a_lost_answer_is_ours(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_ip ips[] = { ip_of("10.1.0.2", 24), ip_of("10.1.0.3", 24) };
+	struct agent_interface i = { .has_mac = true, .ips = ips, .n_ips = 2 };
+	struct owned_item lost, other;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	memcpy(i.mac, mac, sizeof(mac));
+	lost = item_of(sandbox_ifindex("v0"), "10.1.0.2", 24);
+	other = item_of(sandbox_ifindex("v0"), "10.1.0.3", 24);
+	fault.type = RTM_NEWADDR;
+	fault.is_sent = true;
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), -EAGAIN);
+	err_clear();
+	assert_true(has_address(g.netlink, &lost) && has_address(g.netlink, &other));
+	i.n_ips = 0;
+	guest_again(&g, 1);
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), 0);
+	assert_false(has_address(g.netlink, &lost) || has_address(g.netlink, &other));
+}
+
+static void test_address_that_never_came_is_not_ours(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_ip ip = ip_of("10.1.0.2", 24);
+	struct agent_interface i = { .has_mac = true, .ips = &ip, .n_ips = 1 };
+	struct owned_item item;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	memcpy(i.mac, mac, sizeof(mac));
+	item = item_of(sandbox_ifindex("v0"), "10.1.0.2", 24);
+	fault.type = RTM_NEWADDR;
+	fault.is_sent = false;
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), -ENOBUFS);
+	err_clear();
+	assert_false(owned_has(g.owned, &item));
+}
+
+static void add_the_same(void)
+{
+	sandbox_ip("addr add 10.1.0.2/24 dev v0");
+}
+
+static void add_another_length(void)
+{
+	sandbox_ip("addr add 2001:db8::2/128 dev v0 nodad");
+}
+
+static void test_who_was_quicker_keeps_his_address(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_ip v4 = ip_of("10.1.0.2", 24), v6 = ip_of("2001:db8::2", 64);
+	struct agent_interface i = { .has_mac = true, .ips = &v4, .n_ips = 1 };
+	size_t n;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	memcpy(i.mac, mac, sizeof(mac));
+	fault.type = RTM_NEWADDR;
+	fault.before = add_the_same;
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), 0);
+	(void)owned_items(g.owned, &n);
+	assert_int_equal(n, 0);
+	i.ips = &v6;
+	fault.type = RTM_NEWADDR;
+	fault.before = add_another_length;
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), -EEXIST);
+	assert_non_null(strstr(err_text(), "2001:db8::2/64 (there is one of another length)"));
+	err_clear();
+	(void)owned_items(g.owned, &n);
+	assert_int_equal(n, 0);
+	fault.before = NULL;
+}
+
+static void test_failed_removal_is_tried_again(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_ip ip = ip_of("10.1.0.2", 24);
+	struct agent_interface i = { .has_mac = true, .ips = &ip, .n_ips = 1 };
+	struct owned_item item;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	memcpy(i.mac, mac, sizeof(mac));
+	item = item_of(sandbox_ifindex("v0"), "10.1.0.2", 24);
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), 0);
+	i.n_ips = 0;
+	fault.type = RTM_DELADDR;
+	fault.is_sent = false;
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), -ENOBUFS);
+	err_clear();
+	assert_true(has_address(g.netlink, &item) && owned_has(g.owned, &item));
+	assert_int_equal(interface_update(g.netlink, g.owned, &i), 0);
+	assert_false(has_address(g.netlink, &item) || owned_has(g.owned, &item));
+}
+
 /* ---- the journal ---- */
 
 static void test_journal_outlives_a_restart(void **state)
@@ -634,6 +779,10 @@ int main(void)
 		CASE(test_absent_link_is_a_condition),
 		CASE(test_noted_but_never_added),
 		CASE(test_ipv6_switched_off_is_no_failure),
+		CASE(test_address_with_a_lost_answer_is_ours),
+		CASE(test_address_that_never_came_is_not_ours),
+		CASE(test_who_was_quicker_keeps_his_address),
+		CASE(test_failed_removal_is_tried_again),
 		CASE(test_journal_outlives_a_restart),
 		CASE(test_journal_of_another_namespace_is_none),
 		CASE(test_journal_cut_anywhere_is_set_aside),
