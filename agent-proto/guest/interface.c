@@ -17,6 +17,7 @@
 #include "agent-proto/guest/links.h"
 #include "agent-proto/guest/neighbours.h"
 #include "agent-proto/guest/routes.h"
+#include "agent-proto/guest/sources.h"
 #include "base/error.h"
 #include "base/ip.h"
 #include "base/log.h"
@@ -191,7 +192,7 @@ static const struct owned_item *find_other_length(const struct change *c,
  * IPv6 has an address once, whatever its length: ours of another length goes first.
  * Source: net/ipv6/addrconf.c, ipv6_add_addr(), ipv6_chk_same_addr().
  */
-static int make_room(struct change *c, const struct owned_item *item)
+static int make_room(struct change *c, const struct owned_item *item, struct sources *ret_lost)
 {
 	const struct owned_item *at = find_other_length(c, item);
 	int r;
@@ -202,6 +203,7 @@ static int make_room(struct change *c, const struct owned_item *item)
 		return raise_exists(item, "of another length that is not ours");
 	if (is_wanted(c, at))
 		return raise_exists(item, "of another length that is asked for too");
+	note(c->out, sources_take(c->netlink, at, ret_lost));
 	r = addresses_remove(c->netlink, at);
 	if (r >= 0)
 		owned_remove(c->owned, at);
@@ -230,13 +232,14 @@ static int look_again(struct change *c, const struct owned_item *item)
  */
 static int add_one(struct change *c, const struct owned_item *item)
 {
-	int r = make_room(c, item);
+	CLEANUP(sources_done) struct sources lost = { 0 };
+	int r = make_room(c, item, &lost);
 
 	if (r < 0)
 		return err_pass(r);
 	r = addresses_add(c->netlink, item);
 	if (r >= 0)
-		return 0;
+		return err_pass(sources_put_back(c->netlink, &lost));
 	if (item->family == AF_INET6 && (r == -EACCES || r == -EOPNOTSUPP)) {
 		owned_remove(c->owned, item);
 		log_warn("without IPv6 here: %s", err_text());

@@ -15,7 +15,9 @@ enum { _INTERFACE_DONE = 0, INTERFACE_ABSENT = 1 };
  *
  * Never sets a link down to change an address. Of its addresses those that are not asked for and
  * are ours go, after what is new has come; another's stay, and one that is asked for and there
- * already stays another's. IPv6 has an address once, whatever its length: another's is in the way. A name that another link has is swapped.
+ * already stays another's. IPv6 has an address once, whatever its length: ours goes before it comes
+ * with the new one, and routes that have it as their preferred source have it again after; another's
+ * is in the way. A name that another link has is swapped.
  *
  * All is tried; the first error is the answer. An address that can't be noted (a full disk) is not
  * added, and then none is removed.

@@ -162,6 +162,43 @@ def prefix_length_of_an_address_changes(s):
 
 
 @case
+def sources_outlive_a_prefix_length(s):
+    """The kernel strikes an IPv6 address that goes out of all routes that have it as their source."""
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["2001:db8::2/64"])
+    g.update_routes(route("2001:db8:8::/48", gateway="2001:db8::1", source="2001:db8::2"))
+    s.pod_ip("route add 2001:db8:50::/48 via 2001:db8::1 src 2001:db8::2 proto bgp mtu 1300",
+             "route add 2001:db8:51::/48 dev eth0 src 2001:db8::2 proto bgp table 77",
+             "route add 2001:db8:52::/48 src 2001:db8::2 proto bgp nexthop via 2001:db8::1 nexthop via 2001:db8::9",
+             "route add 2001:db8:53::/48 via 2001:db8::1 proto bgp")
+
+    def routes():
+        return [{key: r.get(key) for key in ("dst", "gateway", "dev", "prefsrc", "protocol", "metrics", "nexthops")}
+                for r in ip_json(s.pod, "-d", "-6", "route", "show", "table", "all") if r.get("protocol") != "kernel"]
+
+    before = routes()
+    expect_equal(sum("2001:db8::2" == r["prefsrc"] for r in before), 4, "sources")
+    g.update_interface(hwAddr=mac, addresses=["2001:db8::2/48"])
+    expect_equal(routes(), before, "routes")
+
+
+@case
+def source_is_not_put_back_over_another_route(s):
+    """Of two with one destination and metric the kernel would replace the first for the second."""
+    mac, _ = s.veth("eth0"), s.veth("eth1", "addr add 2001:db8:1::2/64 dev {} nodad")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, name="eth0", addresses=["2001:db8::2/64"])
+    lines = ["dev eth1 src 2001:db8:1::2 proto bgp", "dev eth0 src 2001:db8::2 proto bgp"]
+    s.pod_ip(*[f"route append 2001:db8:5{n}::/48 {line}" for n in (0, 1) for line in lines[::1 - 2 * n]])
+    g.update_interface(hwAddr=mac, addresses=["2001:db8::2/48"])
+    seen = [[(r["dev"], r.get("prefsrc")) for r in ip_json(s.pod, "-6", "route", "show", f"2001:db8:5{n}::/48")]
+            for n in (0, 1)]
+    theirs = ("eth1", "2001:db8:1::2")
+    expect_equal(seen, [[theirs, ("eth0", None)], [("eth0", "2001:db8::2"), theirs]], "routes")
+
+
+@case
 def foreign_address_of_another_length_is_in_the_way(s):
     mac = s.veth("eth0", "addr add 2001:db8::2/128 dev {} nodad")
     g = Guest(s)
