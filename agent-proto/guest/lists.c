@@ -82,6 +82,7 @@ int lists_interfaces(struct netlink *n, struct owned *o, enum lists_of which,
 		r = addresses_list(n, &there);
 	if (r < 0)
 		return err_pass(r);
+	addresses_sync(o, &there);
 	return err_pass(fill_interfaces(&links, &there, which == LISTS_OURS ? o : NULL, ret));
 }
 

@@ -220,6 +220,19 @@ def address_is_asked_for_twice(s):
 
 
 @case
+def address_taken_away_and_added_by_others_is_theirs(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, addresses=["10.1.0.2/24"])
+    s.pod_ip("addr del 10.1.0.2/24 dev eth0")
+    g.list_network()
+    s.pod_ip("addr add 10.1.0.2/24 dev eth0")
+    g.restart(signal.SIGKILL)
+    g.update_interface(hwAddr=mac, addresses=[])
+    expect_equal(g.addresses("eth0"), ["10.1.0.2/24"], "theirs stays")
+
+
+@case
 def names_are_swapped(s):
     a, b = s.veth("eth0", "addr add 10.1.0.2/24 dev {}"), s.veth("eth1", "addr add 10.2.0.2/24 dev {}")
     s.pod_ip("route add 10.77.0.0/16 via 10.1.0.1")
