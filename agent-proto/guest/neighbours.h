@@ -2,8 +2,8 @@
 /*
  * AddARPNeighbors and RemoveNeighbors.
  *
- * One that the kernel has learnt is taken over; a permanent one of somebody else stays: with
- * another MAC the call says so.
+ * One that the kernel has learnt is taken over; one that somebody else has set (permanent, noarp or
+ * learnt outside of the kernel, as by FRR) stays: with another MAC the call says so.
  */
 #pragma once
 
@@ -32,13 +32,20 @@ struct neighbours {
 /* Those with a MAC that are in use, not failed or unresolved. */
 int neighbours_list(struct netlink *n, struct neighbours *ret);
 void neighbours_done(struct neighbours *l); /* legal on a zeroed one; usable with CLEANUP() */
-/* Forgets those of the journal that are gone from @l. */
+/*
+ * Forgets those of the journal that are gone from @l, on disk too. One that is permanent or noarp
+ * is gone as well when the kernel has learnt another in its place; of one that was asked for in
+ * another state nobody can tell.
+ */
 void neighbours_sync(struct owned *o, const struct neighbours *l);
 
 /* All are tried; the first error is the answer. Return: 0; -EEXIST, -ENODEV, -errno. */
 int neighbours_add(struct netlink *n, struct owned *o, const struct agent_neighbor *wanted,
 		   size_t n_wanted);
-/* Of ours; what is not there is fine. */
+/*
+ * Of ours; what is not there is fine. A device that is not there may have another name by now: of
+ * its neighbours those with that IP go which are on links that the request does not name.
+ */
 int neighbours_remove(struct netlink *n, struct owned *o, const struct agent_neighbor *gone,
 		      size_t n_gone);
 int neighbours_remove_of_link(struct netlink *n, struct owned *o, uint32_t index);

@@ -520,6 +520,70 @@ def neighbours_come_and_go(s):
 
 
 @case
+def learnt_neighbour_in_the_place_of_ours_is_not_ours(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, addresses=["10.1.0.2/24"])
+    ours = [neighbor_value("10.1.0.1", "eth0", "02:00:00:00:00:01"),
+            neighbor_value("10.1.0.3", "eth0", "02:00:00:00:00:03", state=0x02)]
+    g.add_neighbors(*ours)
+    s.pod_ip("neigh del 10.1.0.1 dev eth0", "neigh add 10.1.0.1 dev eth0 lladdr 02:00:00:00:00:55 nud reachable")
+    expect_equal([n["toIPAddress"]["address"] for n in g.list_network()["neighbors"]["ARPNeighbors"]], ["10.1.0.3"],
+                 "one that was asked for in a state that ages is ours in any")
+    g.remove_neighbors(*ours)
+    seen = {n["dst"]: n.get("lladdr") for n in ip_json(s.pod, "neigh", "show", "dev", "eth0") if "FAILED" not in n["state"]}
+    expect_equal(seen, {"10.1.0.1": "02:00:00:00:00:55"}, "what the kernel has learnt stays")
+
+
+@case
+def neighbours_set_by_others_stay(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, addresses=["10.1.0.2/24"])
+    s.pod_ip("neigh add 10.1.0.7 dev eth0 lladdr 02:00:00:00:00:77 nud noarp",
+             "neigh add 10.1.0.8 dev eth0 lladdr 02:00:00:00:00:88 nud reachable extern_learn")
+
+    def seen():
+        return {n["dst"]: n["lladdr"] for n in ip_json(s.pod, "neigh", "show", "dev", "eth0", "nud", "all")
+                if n["dst"].startswith("10.")}
+
+    before = seen()
+    for ip, foreign in before.items():
+        refused(ttrpc.INTERNAL, "not ours", g.add_neighbors, neighbor_value(ip, "eth0", "02:00:00:00:00:99"))
+        g.add_neighbors(neighbor_value(ip, "eth0", foreign))
+        g.remove_neighbors(neighbor_value(ip, "eth0", foreign))
+    expect_equal(seen(), before, "theirs")
+
+
+@case
+def neighbour_that_a_noarp_link_has_by_itself_is_taken_over(s):
+    mac = s.veth("eth0")
+    g = Guest(s)
+    g.update_interface(hwAddr=mac, raw_flags=0x80, addresses=["10.1.0.2/24"])
+    with inside(s.pod), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"x", ("10.1.0.1", 9))
+    made = ip_json(s.pod, "neigh", "show", "10.1.0.1", "dev", "eth0", "nud", "all")
+    expect_equal([n["state"] for n in made], [["NOARP"]], "the kernel made one")
+    g.add_neighbors(neighbor_value("10.1.0.1", "eth0", "02:00:00:00:00:01"))
+    expect_equal(g.neighbours("eth0"), {"10.1.0.1": "02:00:00:00:00:01"}, "ours")
+
+
+@case
+def neighbours_of_a_renamed_device_are_removed(s):
+    mac, other = s.veth("eth0"), s.veth("eth1")
+    g = Guest(s)
+    for name, address in (("eth0", mac), ("eth1", other)):
+        g.update_interface(hwAddr=address, addresses=["10.1.0.2/24"] if name == "eth0" else [])
+        g.add_neighbors(neighbor_value("10.1.0.1", name, "02:00:00:00:00:01"),
+                        neighbor_value("10.1.0.9", name, "02:00:00:00:00:09"))
+    s.pod_ip("link set eth0 name ens3")
+    g.remove_neighbors(neighbor_value("10.1.0.1", "eth0", "02:00:00:00:00:01"),
+                       neighbor_value("10.1.0.9", "eth1", "02:00:00:00:00:09"))
+    expect_equal([list(g.neighbours(name)) for name in ("ens3", "eth1")], [["10.1.0.9"], ["10.1.0.1"]],
+                 "what is left: a device that is named and there is not meant by another name")
+
+
+@case
 def interface_is_taken_back(s):
     mac = s.veth("eth0", "addr add 192.0.2.1/24 dev {}")
     g = Guest(s)
@@ -593,6 +657,37 @@ def two_agents_do_not_share_a_journal(s):
     expect(second.returncode == 1 and "another netmon-agent uses" in second.stderr, str(second))
     g.restart(signal.SIGKILL)
     expect_equal(g.check(), 1, "the lock goes with who had it")
+
+
+@case
+def full_disk_makes_nothing_ours_and_hinders_no_removal(s):
+    mac = s.veth("eth0")
+    s.tmpfs("state", "16k")
+    g = Guest(s)
+    ours = neighbor_value("10.1.0.1", "eth0", "02:00:00:00:00:01")
+    g.update_interface(hwAddr=mac, addresses=["10.1.0.2/24"])
+    g.add_neighbors(ours)
+    try:
+        with open(s.path("state/fill"), "wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
+    except OSError:
+        pass
+    refused(ttrpc.INTERNAL, "No space left", g.update_interface, hwAddr=mac, addresses=["10.1.0.2/24", "10.1.0.3/24"])
+    refused(ttrpc.INTERNAL, "No space left", g.add_neighbors, neighbor_value("10.1.0.4", "eth0", "02:00:00:00:00:04"))
+    g.remove_neighbors(ours)
+    expect_equal((g.addresses("eth0"), g.neighbours("eth0")), (["10.1.0.2/24"], {}), "nothing new, and ours is taken back")
+    s.pod_ip("addr add 10.1.0.3/24 dev eth0", "neigh add 10.1.0.4 lladdr 02:00:00:00:00:44 dev eth0 nud permanent")
+    g.remove_interface(hwAddr=mac)
+    expect_equal(g.addresses("eth0"), ["10.1.0.3/24"], "ours is taken back, theirs stays")
+    expect_equal(g.run.stderr().count("still names what is gone"), 1, "said once")
+    os.unlink(s.path("state/fill"))
+    s.pod_ip("link set eth0 up", "neigh add 10.1.0.4 lladdr 02:00:00:00:00:44 dev eth0 nud permanent")
+    g.update_interface(hwAddr=mac, addresses=[])
+    g.remove_neighbors(neighbor_value("10.1.0.4", "eth0", "02:00:00:00:00:04"))
+    expect_equal((g.addresses("eth0"), list(g.neighbours("eth0"))), (["10.1.0.3/24"], ["10.1.0.4"]), "theirs stays")
+    with open(s.path("state/owned")) as file:
+        expect_equal(file.read().splitlines()[1:], ["end 0"], "the journal is right again")
 
 
 @case

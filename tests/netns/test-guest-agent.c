@@ -464,6 +464,33 @@ static void test_who_was_quicker_keeps_his_address(void **state)
 	fault.before = NULL;
 }
 
+/* As an address: noted as long as it may be there. */
+static void test_neighbour_with_a_lost_answer_is_ours(void **state)
+{
+	CLEANUP(guest_done) struct guest g;
+	struct agent_neighbor a = {
+		.ip = ip_of("10.1.0.1", 0),
+		.device = "v0",
+		.mac = { 2, 0, 0, 0, 0, 9 },
+	};
+	size_t n;
+
+	(void)state;
+	guest_begin(&g);
+	make_veth();
+	for (int i = 0; i < 2; i++) {
+		fault.type = RTM_NEWNEIGH;
+		fault.is_sent = i == 0;
+		assert_true(neighbours_add(g.netlink, g.owned, &a, 1) < 0);
+		err_clear();
+		(void)owned_items(g.owned, &n);
+		assert_int_equal(n, i == 0 ? 1 : 0);
+		assert_int_equal(neighbours_remove(g.netlink, g.owned, &a, 1), 0);
+		(void)owned_items(g.owned, &n);
+		assert_int_equal(n, 0);
+	}
+}
+
 static void test_failed_removal_is_tried_again(void **state)
 {
 	CLEANUP(guest_done) struct guest g;
@@ -782,6 +809,7 @@ int main(void)
 		CASE(test_address_with_a_lost_answer_is_ours),
 		CASE(test_address_that_never_came_is_not_ours),
 		CASE(test_who_was_quicker_keeps_his_address),
+		CASE(test_neighbour_with_a_lost_answer_is_ours),
 		CASE(test_failed_removal_is_tried_again),
 		CASE(test_journal_outlives_a_restart),
 		CASE(test_journal_of_another_namespace_is_none),
