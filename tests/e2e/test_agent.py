@@ -2,7 +2,9 @@
 """netmon-agent as a host sees it: the real binary in a namespace that stands for the guest, asked over a socket;
 what came of it is read with ip(8)."""
 
+import contextlib
 import os
+import select
 import signal
 import socket
 import struct
@@ -15,6 +17,8 @@ from ttrpc import Agent, Error, neighbor_value, route_value
 
 AGENT = os.path.abspath(os.environ.get("NETMON_AGENT", "build/agent-proto/guest/netmon-agent"))
 OURS = "157"
+# Links that come late come before this, however busy the machine is.
+PATIENT = ("--hotplug-timeout", "60000")
 # The fixed bytes of a host's hello: agent-proto/pipe.c.
 PIPE_HELLO = b"\xffnetmo-piPE\x01\r\n\x08\xfe"
 
@@ -78,6 +82,21 @@ def refused(code, text, call, *arguments, **fields):
         expect(text in error.message and "<" not in error.message, f"{text!r} is not in {error.message!r}")
         return
     raise Failure(f"{text!r} was not refused")
+
+
+def ask_for(agent, mac, addresses, timeout_nsec=0, **fields):
+    """Sent, and not waited for. Returns the stream."""
+    value = ttrpc.interface_value(addresses, hwAddr=mac, **fields)
+    return agent.send(ttrpc.AGENT, "UpdateInterface", ttrpc.encode(ttrpc.UPDATE_INTERFACE, {"interface": value}),
+                      timeout_nsec)
+
+
+def connected(path):
+    """An agent that listens by now; None: not yet. (A path is there before anybody listens on it.)"""
+    try:
+        return Agent.unix(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
 
 
 @case
@@ -245,7 +264,7 @@ def names_are_swapped(s):
 
 @case
 def link_that_comes_late_is_waited_for(s):
-    g = Guest(s)
+    g = Guest(s, *PATIENT)
     mac = "02:00:00:00:77:01"
     with Agent.unix(g.path) as other:
         payload = ttrpc.encode(ttrpc.UPDATE_INTERFACE,
@@ -268,11 +287,9 @@ def link_that_never_comes_is_an_error(s):
 
 @case
 def waiting_call_of_a_closed_connection_is_forgotten(s):
-    g = Guest(s)
-    payload = ttrpc.encode(ttrpc.UPDATE_INTERFACE, {"interface": ttrpc.interface_value(
-        ["10.1.0.2/24"], hwAddr="02:00:00:00:77:03")})
+    g = Guest(s, *PATIENT)
     other = Agent.unix(g.path)
-    other.send(ttrpc.AGENT, "UpdateInterface", payload)
+    ask_for(other, "02:00:00:00:77:03", ["10.1.0.2/24"])
     expect_equal(other.check(), 1, "it waits")
     other.close()
     wait(lambda: "closed it" in g.run.stderr(), "the end is seen")
@@ -763,18 +780,24 @@ def pipe_begins_anew_with_each_hello(s):
     g = Guest(s, "--listen", "pipe://" + os.ttyname(slave))
     rng = seed()
 
+    def read(size):
+        data = b""
+        while len(data) < size:
+            expect(select.select([master], [], [], 20)[0], f"nothing comes after {data}")
+            data += os.read(master, size - len(data))
+        return data
+
     def hello():
         known = bytes(rng.randrange(255) for _ in range(8))  # never the first of the fixed ones
         os.write(master, PIPE_HELLO + known)
         wanted, seen = PIPE_HELLO[::-1] + known, b""
         while not seen.endswith(wanted):
-            seen += os.read(master, 1)
+            seen += read(1)
 
     def check():
         body = ttrpc.encode(ttrpc.FRAME_REQUEST, {"service": ttrpc.HEALTH, "method": "Check"})
         os.write(master, struct.pack(">IIBB", len(body), 1, 1, 0) + body)
-        head = b"".join(os.read(master, 1) for _ in range(10))
-        return b"".join(os.read(master, 1) for _ in range(struct.unpack(">I", head[:4])[0]))
+        return read(struct.unpack(">I", read(10)[:4])[0])
 
     for _ in range(3):
         hello()
@@ -784,24 +807,29 @@ def pipe_begins_anew_with_each_hello(s):
     os.close(slave)
 
 
+def start_init(s, *options):
+    """Process 1 of a namespace of its own, whose power-off is no more than that namespace's end."""
+    os.makedirs(s.path("root"), exist_ok=True)
+    argv = ["unshare", "--pid", "--fork", "--mount", "--net", "--kill-child", AGENT, "--state-dir", s.path("state"), *options]
+    return Monitor(s, argv)
+
+
+def child_of(init):
+    (pid,) = run("pgrep", "-P", str(init.pid)).split()
+    return int(pid)
+
+
 @case
 def it_can_be_an_init(s):
-    """Process 1 of a namespace of its own: reaps, has a loopback, and its power-off is the namespace's end."""
-    root = s.path("root")
-    os.makedirs(root)
+    """Process 1 reaps, has a loopback, and its power-off is the namespace's end."""
     path = s.path("init.sock")
-    argv = ["unshare", "--pid", "--fork", "--mount", "--net", "--kill-child", AGENT, "--listen", f"unix://{path}",
-            "--state-dir", s.path("state")]
-    init = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-    s.children.append(init)
-    wait(lambda: os.path.exists(path), "it serves")
-    with Agent.unix(path) as agent:
+    init = start_init(s, "--listen", f"unix://{path}")
+    with wait(lambda: connected(path) or not init.is_alive(), "it serves") as agent:
         expect_equal(agent.details()["init_daemon"], 1, "it says so")
-    (pid,) = run("pgrep", "-P", str(init.pid)).split()
-    links = run("nsenter", "-t", pid, "-n", "ip", "-br", "link", "show", "lo")
+    links = run("nsenter", "-t", str(child_of(init)), "-n", "ip", "-br", "link", "show", "lo")
     expect("UP" in links, links)
-    os.kill(int(pid), signal.SIGUSR2)
-    wait(lambda: init.poll() is not None, "the power is off")
+    os.kill(child_of(init), signal.SIGUSR2)
+    wait(lambda: not init.is_alive(), "the power is off")
 
 
 if __name__ == "__main__":

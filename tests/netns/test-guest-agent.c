@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -314,6 +315,17 @@ static void test_swap_that_fails_says_who_is_called_what(void **state)
 	err_clear();
 }
 
+/* The kernel's linkwatch tells of a link's state when it comes to it, once more than what we did. */
+static bool becomes_quiet(struct netlink *n)
+{
+	uint64_t until = clock_now_usec() + 10 * CLOCK_USEC_PER_SEC;
+
+	while (netlink_take_events(n))
+		if (clock_now_usec() > until)
+			return false;
+	return true;
+}
+
 static void test_events_tell_of_links(void **state)
 {
 	CLEANUP(guest_done) struct guest g;
@@ -323,7 +335,7 @@ static void test_events_tell_of_links(void **state)
 	assert_false(netlink_take_events(g.netlink));
 	make_veth();
 	assert_true(netlink_take_events(g.netlink));
-	assert_false(netlink_take_events(g.netlink));
+	assert_true(becomes_quiet(g.netlink));
 }
 
 static void test_absent_link_is_a_condition(void **state)

@@ -166,9 +166,15 @@ class Machine:
         self.backend = self.start([sys.executable, "-B", BACKEND, self.path("device"), self.vsock, "42"])
         self.wait(lambda: os.path.exists(self.path("device")), "the vsock backend")
         self.qemu = self.start(self.argv(kernel))
-        self.wait(lambda: os.path.exists(self.path("qmp")), "QEMU's control socket")
-        self.qmp = Qmp(self.path("qmp"))
+        self.qmp = self.wait(self.connect_qmp, "QEMU's control socket")
         self.wait(self.answers, "the guest answers", BOOT_SEC)
+
+    def connect_qmp(self):
+        """None: QEMU does not listen yet. (bind() makes the path, listen() comes later.)"""
+        try:
+            return Qmp(self.path("qmp"))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
 
     def start(self, argv):
         self.processes.append(start(argv, self.log))

@@ -588,9 +588,11 @@ class Server:
 
 
 def listening(path, backlog):
+    """Whoever sees the path can connect to it: it has that name only when it listens."""
     sock = socket.socket(socket.AF_UNIX)
-    sock.bind(path)
+    sock.bind(path + ".new")
     sock.listen(backlog)
+    os.rename(path + ".new", path)
     return sock
 
 
