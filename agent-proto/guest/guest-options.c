@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "agent-proto/guest/init.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -121,23 +122,48 @@ static int take(struct parsing *p, int option, const char *value)
 	}
 }
 
+static void say_ignored(struct parsing *p, const char *word)
+{
+	CLEANUP(text_done) struct text t = TEXT_NULL;
+	bool is_said = text_append_value(&t, word, strnlen(word, 128)) >= 0;
+
+	(void)fprintf(p->err, "netmon-agent: %s is no option of ours, and ignored\n",
+		      is_said ? t.data : "a word");
+	err_clear();
+}
+
+/* Of optopt getopt_long() makes the letter of a short option, or the number of one that is ours. */
+static int take_unknown(struct parsing *p, char *const argv[])
+{
+	const char letter[] = { '-', (char)optopt, '\0' };
+
+	if (!init_is_us() || optopt >= OPT_ALLOW_LOCAL)
+		return take(p, '?', NULL);
+	say_ignored(p, optopt ? letter : argv[optind - 1]);
+	return 0;
+}
+
 /*
  * As an init we get the words of the kernel's command line that it does not know: they are not for
- * us. Source: Documentation/admin-guide/kernel-parameters.rst.
+ * us, and an init that ends for them is a kernel that panics.
+ * Source: Documentation/admin-guide/kernel-parameters.rst.
  */
 static int take_words(struct parsing *p, int argc, char *const argv[])
 {
 	int option;
 
 	optind = 0;
+	opterr = !init_is_us();
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		int r = take(p, option, optarg);
+		int r = option == '?' ? take_unknown(p, argv) : take(p, option, optarg);
 
 		if (r != 0)
 			return r;
 	}
-	if (optind < argc && getpid() != 1)
+	if (optind < argc && !init_is_us())
 		return refuse(p, "the word", argv[optind], "an option; --help says what there is");
+	for (; optind < argc; optind++)
+		say_ignored(p, argv[optind]);
 	return 0;
 }
 

@@ -28,6 +28,10 @@ struct guest_options {
 
 enum { _GUEST_OPTIONS_RUN = 0, GUEST_OPTIONS_EXIT = 1 };
 
-/* Return: 0: *ret; GUEST_OPTIONS_EXIT: all was said, on @out or @err, and *ret_exit_status. */
+/*
+ * As process 1 words and options that are not ours are said on @err and ignored; a value of ours that
+ * is wrong is refused there too.
+ * Return: 0: *ret; GUEST_OPTIONS_EXIT: all was said, on @out or @err, and *ret_exit_status.
+ */
 int guest_options_parse(int argc, char *const argv[], FILE *out, FILE *err,
 			struct guest_options *ret, int *ret_exit_status);

@@ -89,16 +89,17 @@ static int run(const struct guest_options *o)
 	return err_pass(serve_run(serve));
 }
 
-int main(int argc, char *argv[])
+/* Return: the exit status. */
+static int live(int argc, char *argv[])
 {
 	struct guest_options options;
 	int exit_status = EXIT_FAILURE;
 	int r;
 
-	if (init_is_us())
-		init_mount();
-	if (!hold_stdio())
+	if (!hold_stdio()) {
+		(void)fputs("netmon-agent: /dev/null can't be opened\n", stderr);
 		return EXIT_FAILURE;
+	}
 	if (guest_options_parse(argc, argv, stdout, stderr, &options, &exit_status) ==
 	    GUEST_OPTIONS_EXIT)
 		return exit_status;
@@ -108,7 +109,19 @@ int main(int argc, char *argv[])
 	r = run(&options);
 	if (r < 0)
 		log_error("%s", err_text());
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* The kernel panics when its init ends, for whatever reason: ours never does. */
+int main(int argc, char *argv[])
+{
+	int exit_status;
+
+	if (init_is_us())
+		init_mount();
+	exit_status = live(argc, argv);
+	(void)fflush(stdout);
 	if (init_is_us())
 		init_power_off();
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return exit_status;
 }

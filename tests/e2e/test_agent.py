@@ -832,5 +832,25 @@ def it_can_be_an_init(s):
     wait(lambda: not init.is_alive(), "the power is off")
 
 
+@case
+def init_never_just_ends(s):
+    """The kernel gives it words that are for others, and panics when it exits."""
+    path = s.path("init.sock")
+    init = start_init(s, "-xy", "--nonsense", "word\033", "--listen", f"unix://{path}", "--no=thing")
+    with wait(lambda: connected(path) or not init.is_alive(), "it serves") as agent:
+        expect_equal(agent.check(), 1, "SERVING")
+    for word in ("-x", "-y", "--nonsense", '"word\\x1b"', '"--no=thing"'):
+        expect(f"{word} is no option of ours" in init.stderr(), f"{word}: {init.stderr()}")
+    os.kill(child_of(init), signal.SIGTERM)
+    init.ended()
+    for options, text in ((["--hotplug-timeout", "60001"], "not a number"), (["--listen"], "--help"), (["--version"], ""),
+                          (["--listen", "unix:///nowhere/sock"], "No such"), (["--state-dir", "/proc/nowhere"], "No such")):
+        init = start_init(s, *options)
+        status = init.ended()
+        # reboot(2) of a namespace's init ends it by SIGINT, and unshare(1) by the same.
+        expect(status in (-signal.SIGINT, 128 + signal.SIGINT), f"{options}: it has ended with {status}")
+        expect(text in init.stderr(), f"{options}: {init.stderr()}")
+
+
 if __name__ == "__main__":
     main()
