@@ -36,6 +36,9 @@
 struct listener {
 	int fd;
 	struct url url;
+	/* unix: the file that bind() made; at its path may be somebody else's by now */
+	dev_t dev;
+	ino_t ino;
 };
 
 struct connection {
@@ -137,6 +140,17 @@ static void close_connection(struct serve *s, struct connection *c)
 	*c = (struct connection){ .fd = -1 };
 }
 
+/* While the socket is open its inode's number is nobody else's. */
+static void close_listener(struct listener *l)
+{
+	struct stat st;
+
+	if (l->url.kind == URL_UNIX && lstat(l->url.path, &st) == 0 && st.st_dev == l->dev &&
+	    st.st_ino == l->ino)
+		(void)unlink(l->url.path);
+	(void)cleanup_close_fd(l->fd);
+}
+
 struct serve *serve_free(struct serve *s)
 {
 	if (!s)
@@ -144,11 +158,8 @@ struct serve *serve_free(struct serve *s)
 	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++)
 		if (s->connections[i].fd >= 0)
 			close_connection(s, &s->connections[i]);
-	for (unsigned i = 0; i < s->n_listeners; i++) {
-		(void)cleanup_close_fd(s->listeners[i].fd);
-		if (s->listeners[i].url.kind == URL_UNIX)
-			(void)unlink(s->listeners[i].url.path);
-	}
+	for (unsigned i = 0; i < s->n_listeners; i++)
+		close_listener(&s->listeners[i]);
 	(void)cleanup_close_fd(s->signal_fd);
 	free(s);
 	return NULL;
@@ -172,29 +183,53 @@ static struct connection *find_connection(struct serve *s, uint64_t id)
 
 /* ---- listening ---- */
 
+static bool is_listened_to(const struct sockaddr_un *address)
+{
+	CLEANUP(cleanup_close)
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	/* Only that tells that nobody does: who is busy says EAGAIN. */
+	return fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+	       errno != ECONNREFUSED;
+}
+
 /* A socket that nobody listens on any more; anything else at that path is somebody's. */
-static void remove_stale(const char *path)
+static int remove_stale(const struct sockaddr_un *address)
 {
 	struct stat st;
 
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		(void)unlink(path);
+	if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return 0;
+	if (is_listened_to(address))
+		return err_raise(-EADDRINUSE, "listen at '%s', where somebody does already",
+				 address->sun_path);
+	(void)unlink(address->sun_path);
+	return 0;
 }
 
-static int bind_unix(int fd, const char *path)
+static int bind_unix(int fd, const char *path, struct listener *l)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat st;
 	mode_t mask;
 	int r;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_raise(-ENAMETOOLONG, "listen at '%s'", path);
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	remove_stale(path);
+	r = remove_stale(&address);
+	if (r < 0)
+		return err_pass(r);
 	mask = umask(0177);
 	r = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 	(void)umask(mask);
-	return r < 0 ? err_raise(r, "listen at '%s'", path) : 0;
+	if (r >= 0 && lstat(path, &st) < 0)
+		r = -errno;
+	if (r < 0)
+		return err_raise(r, "listen at '%s'", path);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	return 0;
 }
 
 static int bind_vsock(int fd, const struct url *url)
@@ -215,16 +250,18 @@ static int listen_socket(struct serve *s, const struct url *url)
 	CLEANUP(cleanup_close)
 	int fd = socket(url->kind == URL_UNIX ? AF_UNIX : AF_VSOCK,
 			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct listener l = { .url = *url };
 	int r;
 
 	if (fd < 0)
 		return err_raise(-errno, "make a socket");
-	r = url->kind == URL_UNIX ? bind_unix(fd, url->path) : bind_vsock(fd, url);
+	r = url->kind == URL_UNIX ? bind_unix(fd, url->path, &l) : bind_vsock(fd, url);
 	if (r < 0)
 		return err_pass(r);
 	if (listen(fd, BACKLOG) < 0)
 		return err_raise(-errno, "listen");
-	s->listeners[s->n_listeners++] = (struct listener){ .fd = TAKE_FD(fd), .url = *url };
+	l.fd = TAKE_FD(fd);
+	s->listeners[s->n_listeners++] = l;
 	return 0;
 }
 

@@ -33,11 +33,14 @@ struct serve_config {
 };
 
 int serve_new(struct serve **ret, const struct serve_config *config);
-/* Removes the unix sockets that it made. */
+/* Removes the unix sockets that it made, unless somebody else's is at their place by now. */
 struct serve *serve_free(struct serve *s);
 DEFINE_CLEANUP(struct serve, serve_free)
 
-/* vsock, unix (made with mode 0600; a stale socket is taken away), pipe. Return: 0, -errno. */
+/*
+ * vsock, unix (made with mode 0600; a socket that nobody listens on any more is taken away), pipe.
+ * Return: 0; -EADDRINUSE: also a unix socket on which somebody listens; -errno.
+ */
 int serve_listen(struct serve *s, const struct url *url);
 
 /**

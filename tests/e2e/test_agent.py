@@ -773,6 +773,25 @@ def strangers_cost_themselves_only(s):
 
 
 @case
+def socket_of_somebody_else_stays(s):
+    g = Guest(s)
+    second = subprocess.run([AGENT, "--listen", f"unix://{g.path}", "--state-dir", s.path("second")],
+                            capture_output=True, text=True, timeout=20)
+    expect(second.returncode == 1 and "where somebody does already" in second.stderr, str(second))
+    with Agent.unix(g.path) as agent:
+        expect_equal(agent.check(), 1, "the first is found as before")
+    os.unlink(g.path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(g.path)
+        other.listen()
+        expect_equal(g.run.term()[0], 0, "exit status")
+        expect(os.path.exists(g.path), "another's socket was removed")
+    g.start()  # nobody listens on that one any more
+    expect_equal(g.run.term()[0], 0, "exit status")
+    expect(not os.path.exists(g.path), "its own is left")
+
+
+@case
 def pipe_begins_anew_with_each_hello(s):
     """A terminal stands for the virtio-serial port: bytes both ways, and nothing that says who came."""
     master, slave = os.openpty()
