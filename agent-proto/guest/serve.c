@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,8 +31,8 @@
 
 #define BACKLOG	       64
 #define READ_BYTES     16384U
-#define CID_HOST       2U
 #define RESERVED_PORTS 1024U /* below: CAP_NET_BIND_SERVICE. vsock_addr.h, LAST_RESERVED_PORT */
+#define QUOTA_USEC     (60 * CLOCK_USEC_PER_SEC)
 
 struct listener {
 	int fd;
@@ -39,6 +40,12 @@ struct listener {
 	/* unix: the file that bind() made; at its path may be somebody else's by now */
 	dev_t dev;
 	ino_t ino;
+};
+
+/* What others can cause as often as they like: said at most once in QUOTA_USEC. */
+struct quota {
+	uint64_t next_usec;
+	uint64_t n; /* since it was last said */
 };
 
 struct connection {
@@ -68,7 +75,19 @@ struct serve {
 	struct connection connections[SERVE_CONNECTIONS_MAX];
 	struct waiting waiting[SERVE_WAITING_MAX];
 	uint64_t last_id;
+	struct quota refused;
 };
+
+/* Return: how often it was, this time included; 0: not now. */
+static uint64_t quota_take(struct quota *q)
+{
+	uint64_t now = clock_now_usec(), n = ++q->n;
+
+	if (now < q->next_usec)
+		return 0;
+	*q = (struct quota){ .next_usec = now + QUOTA_USEC };
+	return n;
+}
 
 /* ---- signals ---- */
 
@@ -287,30 +306,60 @@ int serve_listen(struct serve *s, const struct url *url)
 
 /* ---- connections ---- */
 
-/* Not every user of the guest: the host, or who may bind a reserved port. */
-static bool is_allowed(const struct serve *s, const struct sockaddr_vm *from)
+union address {
+	struct sockaddr any;
+	struct sockaddr_vm vm;
+	struct sockaddr_un un;
+};
+
+/*
+ * By its own loopback a VM speaks to itself with one CID for both ends: VMADDR_CID_LOCAL, or that of
+ * the VM. (IOCTL_VM_SOCKETS_GET_LOCAL_CID tells ours too, but needs /dev/vsock.)
+ */
+static bool is_from_inside(int fd, const struct sockaddr_vm *from)
 {
-	return from->svm_family != AF_VSOCK || s->config.allow_local || from->svm_cid == CID_HOST ||
-	       from->svm_port < RESERVED_PORTS;
+	union address at = { 0 };
+	socklen_t size = sizeof(at);
+
+	if (from->svm_cid == VMADDR_CID_LOCAL)
+		return true;
+	return getsockname(fd, &at.any, &size) == 0 && at.vm.svm_cid == from->svm_cid;
+}
+
+/*
+ * The host; of this VM not every user, but who may bind a reserved port. A sibling, or a VM inside
+ * of this one, chooses its port itself: that says nothing.
+ */
+static bool is_allowed(const struct serve *s, int fd, const struct sockaddr_vm *from)
+{
+	if (from->svm_family != AF_VSOCK || from->svm_cid == VMADDR_CID_HOST)
+		return true;
+	return is_from_inside(fd, from) &&
+	       (s->config.allow_local || from->svm_port < RESERVED_PORTS);
+}
+
+static void say_refused(struct serve *s, const struct sockaddr_vm *from)
+{
+	uint64_t n = quota_take(&s->refused);
+
+	if (n > 0)
+		log_warn("a connection from CID %u, port %u is refused (%" PRIu64
+			 " since this was last said)",
+			 from->svm_cid, from->svm_port, n);
 }
 
 static void accept_one(struct serve *s, const struct listener *l)
 {
-	struct connection *c = free_connection(s);
-	union {
-		struct sockaddr any;
-		struct sockaddr_vm vm;
-		struct sockaddr_un un;
-	} from = { 0 };
+	union address from = { 0 };
 	socklen_t size = sizeof(from);
 	CLEANUP(cleanup_close)
 	int fd = accept4(l->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct connection *c = free_connection(s);
 
 	if (!c || fd < 0)
 		return;
-	if (!is_allowed(s, &from.vm)) {
-		log_warn("a connection from inside of the guest (CID %u) is refused",
-			 from.vm.svm_cid);
+	if (!is_allowed(s, fd, &from.vm)) {
+		say_refused(s, &from.vm);
 		return;
 	}
 	*c = (struct connection){ .fd = -1, .id = ++s->last_id };

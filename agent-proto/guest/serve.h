@@ -27,7 +27,8 @@ struct serve_config {
 	uint32_t hotplug_timeout_msec;
 	/*
 	 * vsock connections of the guest's own processes: any user of the guest could speak to an
-	 * agent that is root. Without this only the host is heard.
+	 * agent that is root. Without this only the host is heard, and those of them that have a
+	 * port below 1024. Another VM is never heard.
 	 */
 	bool allow_local;
 };

@@ -10,11 +10,13 @@ reaches the agent by hybrid vsock on the host and AF_VSOCK in the guest. After w
 import contextlib
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
 
 import guests
+import ttrpc
 from harness import case, expect, expect_equal, inside, ip_json, wait
 
 AGENT = os.path.abspath(os.environ.get("NETMON_AGENT", "build/agent-proto/guest/netmon-agent"))
@@ -329,6 +331,40 @@ def vsock_itself_is_spoken_to_from_within_the_guest(sandbox):
         for where in ("1:999", "99:1024"):
             result = guest.vm.result(f"netmonctl agent vsock://{where} ping")
             expect(result.status, f"nobody is at {where}: {result.output}")
+
+
+def is_served(sock):
+    """The agent answers on it; False: it has closed it."""
+    try:
+        with ttrpc.Agent(sock) as agent:
+            return agent.check() == 1
+    except (ConnectionError, BrokenPipeError):
+        return False
+
+
+def is_served_inside(vm, cid, source_port):
+    """As is_served(), to a process of the guest's that has this port."""
+    body = ttrpc.encode(ttrpc.FRAME_REQUEST, {"service": ttrpc.HEALTH, "method": "Check"})
+    frame = struct.pack(">IIBB", len(body), 1, ttrpc.REQUEST, 0) + body
+    return vm.result(f"guest-shell {cid} {PORT} {source_port}", frame).status == 0
+
+
+@case
+def vsock_is_for_the_host_and_for_root_of_this_vm(_sandbox):
+    """A port below 1024 says root of who is within; a VM beside this one chooses it as it likes."""
+    with guests.shared() as vm:
+        for option, is_local in (("", False), ("--allow-local", True)):
+            vm.run(f"netmon-agent {option} --listen {VSOCK} >>/run/agent.log 2>&1 &")
+            vm.wait(lambda: vm.connect(PORT), "the agent listens").close()
+            expect(is_served(vm.connect(PORT)), "the host is not served")
+            for source in ("7:999", "7:5000", "1000:1"):
+                expect(not is_served(vm.connect(PORT, source)), f"a VM at {source} is served")
+            for n, cid in enumerate((1, vm.cid)):
+                expect(is_served_inside(vm, cid, 900 + n), f"root within, by CID {cid}, is not served")
+                expect_equal(is_served_inside(vm, cid, 5000 + n), is_local, f"anybody within, by CID {cid}")
+            expect_equal(vm.run("cat /run/agent.log").count("is refused"), 1, "said once a minute")
+            vm.run("kill -9 $(pidof netmon-agent); rm -rf /run/netmon-agent /run/agent.log; true")
+            vm.wait(lambda: vm.result("pidof netmon-agent").status, "the agent's end")
 
 
 # ---- the outage of a change ----

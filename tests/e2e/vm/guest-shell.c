@@ -5,11 +5,16 @@
  * A connection to port 1025 begins with a command that ends with a NUL. It becomes the standard
  * input, output and error of `sh -c COMMAND`; when that has ended, a NUL and its exit status in
  * three digits follow. Each connection has a process of its own, so commands run beside each other.
+ *
+ * As a command, `guest-shell CID PORT FROM`: connects from vsock port FROM to that of CID, sends its
+ * standard input (up to COMMAND_MAX bytes) and prints what comes first. 1 when it ends or fails before.
  */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +22,7 @@
 
 #define PORT	    1025U
 #define COMMAND_MAX 65536U
+#define ASK_SEC	    20
 
 static int listen_vsock(void)
 {
@@ -79,8 +85,52 @@ static void serve(int fd)
 	(void)!write(fd, end, strlen(end));
 }
 
-int main(void)
+static uint32_t number(const char *word)
 {
+	return (uint32_t)strtoul(word, NULL, 10);
+}
+
+static int connect_vsock(const char *cid, const char *port, const char *from)
+{
+	const struct timeval limit = { .tv_sec = ASK_SEC };
+	const struct sockaddr_vm here = {
+		.svm_family = AF_VSOCK,
+		.svm_cid = VMADDR_CID_ANY,
+		.svm_port = number(from),
+	};
+	const struct sockaddr_vm there = {
+		.svm_family = AF_VSOCK,
+		.svm_cid = number(cid),
+		.svm_port = number(port),
+	};
+	const int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&here, sizeof(here)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
+	    connect(fd, (const struct sockaddr *)&there, sizeof(there)) < 0)
+		return -1;
+	return fd;
+}
+
+static int ask(char *argv[])
+{
+	static char data[COMMAND_MAX];
+	const int fd = connect_vsock(argv[1], argv[2], argv[3]);
+	ssize_t n = fd < 0 ? -1 : read(STDIN_FILENO, data, sizeof(data));
+
+	if (n >= 0)
+		n = send(fd, data, (size_t)n, MSG_NOSIGNAL);
+	if (n >= 0)
+		n = read(fd, data, sizeof(data));
+	if (n < 0)
+		perror("guest-shell");
+	return n > 0 && write(STDOUT_FILENO, data, (size_t)n) == n ? 0 : 1;
+}
+
+int main(int argc, char *argv[])
+{
+	if (argc == 4)
+		return ask(argv);
 	/* It gives a shell to whoever can connect: that is for a guest without anybody else in it. */
 	const int fd = getpid() == 1 ? listen_vsock() : -1;
 

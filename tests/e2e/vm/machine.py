@@ -145,6 +145,8 @@ Result = collections.namedtuple("Result", "status output")
 
 
 class Machine:
+    cid = 42
+
     def __init__(self, programs, shell):
         """programs: {name in the guest: file here}. shell: the file of guest-shell."""
         self.directory = tempfile.mkdtemp(prefix="netmon-vm-")
@@ -163,7 +165,7 @@ class Machine:
     def boot(self, programs, shell):
         kernel = guest.kernel()
         guest.write_initramfs(self.path("initramfs"), kernel, shell, programs)
-        self.backend = self.start([sys.executable, "-B", BACKEND, self.path("device"), self.vsock, "42"])
+        self.backend = self.start([sys.executable, "-B", BACKEND, self.path("device"), self.vsock, str(self.cid)])
         self.wait(lambda: os.path.exists(self.path("device")), "the vsock backend")
         self.qemu = self.start(self.argv(kernel))
         self.qmp = self.wait(self.connect_qmp, "QEMU's control socket")
@@ -232,13 +234,13 @@ class Machine:
 
     # -- into the guest
 
-    def connect(self, port):
-        """A socket that is connected to a port of the guest's, or None."""
+    def connect(self, port, source=""):
+        """A socket that is connected to a port of the guest's, or None. source: "CID:PORT" of a VM beside it."""
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(CALL_SEC)
         try:
             sock.connect(self.vsock)
-            sock.sendall(b"CONNECT %d\n" % port)
+            sock.sendall(f"CONNECT {port} {source}".strip().encode() + b"\n")
             line = b""
             while not line.endswith(b"\n"):
                 data = sock.recv(1)

@@ -9,7 +9,7 @@ The guest has a virtio vsock device, served by this process over vhost-user on t
 
 The host has what Firecracker and Cloud Hypervisor call hybrid vsock, on the unix socket HOST: a client connects,
 writes "CONNECT PORT\\n", and after the line "OK N\\n" it is connected to that port of the guest. What the guest itself
-connects to is refused.
+connects to is refused. "CONNECT PORT CID:PORT\n" comes from there, as if from another VM beside the guest.
 
 Bytes wait where they come from: a host's socket is read only when the guest has a buffer and credit for it, and the
 guest gets credit only for what its peer has taken. A stopped machine (QMP stop) costs no connection. A half of a
@@ -26,6 +26,7 @@ import collections
 import contextlib
 import mmap
 import os
+import re
 import select
 import signal
 import socket
@@ -35,7 +36,7 @@ import sys
 CREDIT = 256 * 1024  # bytes that the guest may send before they are taken: per connection
 PACKET_MAX = 64 * 1024  # bytes of data of one packet
 CONNECTIONS_MAX = 256
-LINE_MAX = 32  # bytes of "CONNECT PORT\n"
+LINE_MAX = 48  # bytes of "CONNECT PORT CID:PORT\n"
 HOST_CID = 2
 FIRST_PORT = 1 << 30  # of the host's ends
 
@@ -133,8 +134,8 @@ NO_RECEIVE, NO_SEND = 1, 2  # flags of SHUTDOWN: what the sender will not do any
 class Connection:
     """A host's socket and a port of the guest. `out` is for the host; for the guest nothing is kept."""
 
-    def __init__(self, sock, host_port, guest_port):
-        self.socket, self.host_port, self.guest_port = sock, host_port, guest_port
+    def __init__(self, sock, host_port, guest_port, host_cid=HOST_CID):
+        self.socket, self.host_port, self.guest_port, self.host_cid = sock, host_port, guest_port, host_cid
         self.is_open = False  # both sides have said yes
         self.out = bytearray()
         self.line = b""  # "OK N\n", before all else
@@ -165,7 +166,7 @@ class Device:
 
     def header(self, connection, op, size=0, flags=0):
         connection.taken_told = connection.taken
-        return HEADER.pack(HOST_CID, self.cid, connection.host_port, connection.guest_port, size, STREAM, op, flags,
+        return HEADER.pack(connection.host_cid, self.cid, connection.host_port, connection.guest_port, size, STREAM, op, flags,
                            CREDIT, connection.taken & 0xffffffff)
 
     def put(self, connection, op, flags=0):
@@ -298,12 +299,14 @@ class Device:
         self.connections[connection.host_port, connection.guest_port] = connection
         self.by_fd[connection.socket.fileno()] = connection
 
-    def connect_guest(self, sock, port):
+    def connect_guest(self, sock, port, source=None):
+        """source: (CID, port) that the guest sees, of a VM beside it; the host when None."""
         if not self.to_guest.was_started or len(self.connections) >= CONNECTIONS_MAX:
             sock.close()
             return
         self.next_port += 1
-        connection = Connection(sock, self.next_port, port)
+        cid, host_port = source or (HOST_CID, self.next_port)
+        connection = Connection(sock, host_port, port, cid)
         self.add(connection)
         self.put(connection, REQUEST)
 
@@ -505,18 +508,18 @@ class Greeting:
     def __init__(self, sock):
         self.socket, self.line = sock, b""
 
-    def port(self):
-        """None: more is needed. -1: that is none. Read byte by byte: what follows the line is the guest's."""
+    def where(self):
+        """(port, source). None: more is needed. False: that is none. Read byte by byte: what follows is the guest's."""
         while not self.line.endswith(b"\n"):
             data = receive(self.socket, 1)
             if data is None:
                 return None
             self.line += data
             if not data or len(self.line) > LINE_MAX:
-                return -1
-        words = self.line.split()
-        is_right = len(words) == 2 and words[0].upper() == b"CONNECT" and words[1].isdigit()
-        return int(words[1]) if is_right and int(words[1]) < 1 << 32 else -1
+                return False
+        found = re.fullmatch(rb"CONNECT (\d{1,10})(?: (\d{1,10}):(\d{1,10}))?\s*", self.line, re.IGNORECASE)
+        port, *source = [int(number) for number in found.groups() if number] if found else [1 << 32]
+        return (port, tuple(source) or None) if max(port, *source, 0) < 1 << 32 else False
 
 
 class Server:
@@ -576,15 +579,15 @@ class Server:
         self.epoll.register(sock, select.EPOLLIN)
 
     def greeting(self, greeting):
-        port = greeting.port()
-        if port is None:
+        where = greeting.where()
+        if where is None:
             return
         self.epoll.unregister(greeting.socket)
         del self.greetings[greeting.socket.fileno()]
-        if port < 0:
-            greeting.socket.close()
+        if where:
+            self.device.connect_guest(greeting.socket, *where)
         else:
-            self.device.connect_guest(greeting.socket, port)
+            greeting.socket.close()
 
 
 def listening(path, backlog):
