@@ -54,6 +54,8 @@ struct connection {
 	struct ttrpc *ttrpc; /* NULL: a pipe whose host has not said hello */
 	bool is_pipe;
 	bool is_hung_up; /* a pipe without a host: not to be polled */
+	bool has_asked;	 /* a whole call, ever */
+	uint64_t heard_usec;
 	struct pipe_scan scan;
 	uint8_t hello[PIPE_HELLO_BYTES]; /* the rest of our answer */
 	size_t n_hello;
@@ -75,7 +77,7 @@ struct serve {
 	struct connection connections[SERVE_CONNECTIONS_MAX];
 	struct waiting waiting[SERVE_WAITING_MAX];
 	uint64_t last_id;
-	struct quota refused;
+	struct quota refused, displaced;
 };
 
 /* Return: how often it was, this time included; 0: not now. */
@@ -348,21 +350,80 @@ static void say_refused(struct serve *s, const struct sockaddr_vm *from)
 			 from->svm_cid, from->svm_port, n);
 }
 
+static bool is_waited_for(const struct serve *s, const struct connection *c)
+{
+	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++)
+		if (s->waiting[i].is_used && s->waiting[i].connection == c->id)
+			return true;
+	return false;
+}
+
+/* Who never asked anything goes before who did. */
+static bool is_idler(const struct connection *a, const struct connection *b)
+{
+	if (a->has_asked != b->has_asked)
+		return !a->has_asked;
+	return a->heard_usec < b->heard_usec;
+}
+
+/* NULL: all are pipes, or wait for a link. */
+static struct connection *idlest_connection(struct serve *s)
+{
+	struct connection *idlest = NULL;
+
+	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++) {
+		struct connection *c = &s->connections[i];
+
+		if (c->fd < 0 || c->is_pipe || is_waited_for(s, c))
+			continue;
+		if (!idlest || is_idler(c, idlest))
+			idlest = c;
+	}
+	return idlest;
+}
+
+/* Those who say nothing may not keep others out. */
+static struct connection *make_room(struct serve *s)
+{
+	struct connection *c = free_connection(s);
+	uint64_t n;
+
+	if (c)
+		return c;
+	c = idlest_connection(s);
+	if (!c)
+		return NULL;
+	n = quota_take(&s->displaced);
+	if (n > 0)
+		log_info("%u connections are open: the one that was quiet longest is closed for a "
+			 "new one (%" PRIu64 " since this was last said)",
+			 SERVE_CONNECTIONS_MAX, n);
+	close_connection(s, c);
+	return c;
+}
+
 static void accept_one(struct serve *s, const struct listener *l)
 {
 	union address from = { 0 };
 	socklen_t size = sizeof(from);
 	CLEANUP(cleanup_close)
 	int fd = accept4(l->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct connection *c = free_connection(s);
+	struct connection *c;
 
-	if (!c || fd < 0)
+	if (fd < 0)
 		return;
 	if (!is_allowed(s, fd, &from.vm)) {
 		say_refused(s, &from.vm);
 		return;
 	}
-	*c = (struct connection){ .fd = -1, .id = ++s->last_id };
+	c = make_room(s);
+	if (!c)
+		return;
+	*c = (struct connection){
+		.fd = -1,
+		.id = ++s->last_id,
+		.heard_usec = clock_now_usec(),
+	};
 	if (ttrpc_new(&c->ttrpc, TTRPC_SERVER) < 0) {
 		log_error("%s", err_text());
 		err_clear();
@@ -452,6 +513,7 @@ static void handle(struct serve *s, struct connection *c, const struct ttrpc_eve
 	uint32_t stream = e->stream;
 	int r = calls_handle(s->config.calls, e->service, e->method, e->payload, &a, &call);
 
+	c->has_asked = true;
 	if (r == CALLS_WAIT) {
 		if (wait_for_link(s, c, stream, &call))
 			return;
@@ -655,6 +717,7 @@ static void read_socket(struct serve *s, struct connection *c)
 		give_up(s, c, "out of memory");
 	} else if (n > 0) {
 		ttrpc_input_done(c->ttrpc, (size_t)n);
+		c->heard_usec = clock_now_usec();
 		run_calls(s, c);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		give_up(s, c, n == 0 ? "the peer has closed it" : strerror(errno));
@@ -694,7 +757,7 @@ static short events_of(const struct connection *c)
 
 static unsigned prepare(struct serve *s, struct pollfd polls[POLLS_MAX])
 {
-	bool has_room = free_connection(s) != NULL;
+	bool has_room = free_connection(s) || idlest_connection(s);
 	unsigned n = POLL_LISTENERS;
 
 	polls[POLL_SIGNALS] = (struct pollfd){ .fd = s->signal_fd, .events = POLLIN };

@@ -4,6 +4,9 @@
  *
  * A connection that breaks the protocol, or does not read its answers, costs itself. Calls of one
  * connection are carried out one after the other, those that wait for a link aside.
+ *
+ * When all places are taken a new connection gets that of one that never asked anything, or else of
+ * the one that was quiet longest. Who waits for a link keeps its place, and so do pipes.
  */
 #pragma once
 
@@ -14,7 +17,7 @@
 #include "agent-proto/url.h"
 #include "base/cleanup.h"
 
-#define SERVE_CONNECTIONS_MAX 16U /* one more waits in the backlog */
+#define SERVE_CONNECTIONS_MAX 16U
 #define SERVE_LISTEN_MAX      8U
 #define SERVE_WAITING_MAX     64U    /* calls that wait for a link; one more is answered at once */
 #define SERVE_PIPE_MSEC	      200U   /* how often a pipe without a host is looked at */

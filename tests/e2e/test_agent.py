@@ -773,6 +773,29 @@ def strangers_cost_themselves_only(s):
 
 
 @case
+def silent_connections_keep_nobody_out(s):
+    """They go before those that were ever served, and who waits for a link goes for nobody."""
+    g = Guest(s, *PATIENT)
+    expect_equal(g.check(), 1, "the first")
+    waits = Agent.unix(g.path)
+    stream = ask_for(waits, "02:00:00:00:77:05", [])
+    silent = [Agent.unix(g.path) for _ in range(40)]
+    for _ in range(3):
+        with Agent.unix(g.path) as agent:
+            expect_equal(agent.check(), 1, "a new one is served")
+    expect_equal(g.check(), 1, "the first is served still")
+    busy = []
+    for _ in range(40):
+        busy.append(Agent.unix(g.path))
+        expect_equal(busy[-1].check(), 1, "one more is served")
+    s.veth("late", mac="02:00:00:00:77:05", up=False)
+    waits.receive(stream)
+    expect_equal(g.run.stderr().count("is closed for a new one"), 1, "said once a minute")
+    for agent in [waits, *silent, *busy]:
+        agent.close()
+
+
+@case
 def socket_of_somebody_else_stays(s):
     g = Guest(s)
     second = subprocess.run([AGENT, "--listen", f"unix://{g.path}", "--state-dir", s.path("second")],
