@@ -27,12 +27,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/io.h"
+#include "base/ip.h"
 #include "base/log.h"
 
 #define BACKLOG	       64
 #define READ_BYTES     16384U
 #define RESERVED_PORTS 1024U /* below: CAP_NET_BIND_SERVICE. vsock_addr.h, LAST_RESERVED_PORT */
 #define QUOTA_USEC     (60 * CLOCK_USEC_PER_SEC)
+#define NSEC_PER_USEC  1000U
 
 struct listener {
 	int fd;
@@ -63,9 +65,11 @@ struct connection {
 
 struct waiting {
 	bool is_used;
+	uint64_t age;	     /* greater: asked later */
 	uint64_t connection; /* id */
 	uint32_t stream;
 	uint64_t until_usec;
+	uint64_t forgotten_usec; /* from then on its client has no use for it; CLOCK_NEVER */
 	struct calls_waiting call;
 };
 
@@ -77,6 +81,7 @@ struct serve {
 	struct connection connections[SERVE_CONNECTIONS_MAX];
 	struct waiting waiting[SERVE_WAITING_MAX];
 	uint64_t last_id;
+	uint64_t last_age;
 	struct quota refused, displaced;
 };
 
@@ -487,23 +492,85 @@ static struct waiting *free_waiting(struct serve *s)
 	return NULL;
 }
 
+static uint64_t after(uint64_t now, uint64_t usec)
+{
+	return usec < CLOCK_NEVER - now ? now + usec : CLOCK_NEVER;
+}
+
 /* False: there is no room, or no time. */
-static bool wait_for_link(struct serve *s, const struct connection *c, uint32_t stream,
+static bool wait_for_link(struct serve *s, const struct connection *c, const struct ttrpc_event *e,
 			  const struct calls_waiting *call)
 {
 	struct waiting *w = free_waiting(s);
+	uint64_t now = clock_now_usec();
 
 	if (!w || s->config.hotplug_timeout_msec == 0)
 		return false;
 	*w = (struct waiting){
 		.is_used = true,
+		.age = ++s->last_age,
 		.connection = c->id,
-		.stream = stream,
-		.until_usec =
-			clock_now_usec() + s->config.hotplug_timeout_msec * CLOCK_USEC_PER_MSEC,
+		.stream = e->stream,
+		.until_usec = after(now, s->config.hotplug_timeout_msec * CLOCK_USEC_PER_MSEC),
+		.forgotten_usec = e->timeout_nsec > 0 ? after(now, e->timeout_nsec / NSEC_PER_USEC)
+						      : CLOCK_NEVER,
 		.call = *call,
 	};
 	return true;
+}
+
+/* Taken out before it is answered: an answer may end its connection, and that forgets what waits. */
+static void end_waiting(struct serve *s, struct waiting *at, const struct calls_answer *a)
+{
+	struct connection *c = find_connection(s, at->connection);
+	uint32_t stream = at->stream;
+
+	agent_network_done(&at->call.request);
+	*at = (struct waiting){ 0 };
+	if (c && c->ttrpc)
+		answer(s, c, stream, a);
+}
+
+/* What was asked of a link before and is not done yet is not to be done after this. */
+static void supersede(struct serve *s, const struct agent_interface *by)
+{
+	struct calls_answer a = { .code = TTRPC_ABORTED };
+	char mac[IP_MAC_TEXT_BYTES];
+
+	ip_format_mac(by->mac, mac);
+	(void)snprintf(a.message, sizeof(a.message),
+		       "update interface: a later call for %s has taken its place", mac);
+	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++) {
+		struct waiting *w = &s->waiting[i];
+
+		if (w->is_used &&
+		    memcmp(w->call.request.interfaces->mac, by->mac, sizeof(by->mac)) == 0)
+			end_waiting(s, w, &a);
+	}
+}
+
+static bool is_any_waiting(const struct serve *s)
+{
+	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++)
+		if (s->waiting[i].is_used)
+			return true;
+	return false;
+}
+
+static void supersede_by_call(struct serve *s, const struct ttrpc_event *e)
+{
+	CLEANUP(agent_network_done) struct agent_network request = { 0 };
+	enum agent_verb verb;
+
+	if (!is_any_waiting(s) || agent_find(e->service, e->method, &verb) != 0 ||
+	    (verb != AGENT_UPDATE_INTERFACE && verb != AGENT_REMOVE_INTERFACE))
+		return;
+	if (agent_decode_request(verb, e->payload, &request) < 0) {
+		err_clear();
+		return;
+	}
+	if (request.n_interfaces == 1 && request.interfaces->has_mac)
+		supersede(s, request.interfaces);
 }
 
 static void handle(struct serve *s, struct connection *c, const struct ttrpc_event *e)
@@ -511,45 +578,65 @@ static void handle(struct serve *s, struct connection *c, const struct ttrpc_eve
 	CLEANUP(calls_answer_done) struct calls_answer a = { 0 };
 	struct calls_waiting call;
 	uint32_t stream = e->stream;
+	uint64_t id = c->id;
 	int r = calls_handle(s->config.calls, e->service, e->method, e->payload, &a, &call);
 
 	c->has_asked = true;
+	if (r == CALLS_WAIT || a.code == TTRPC_OK || a.code == TTRPC_INTERNAL)
+		supersede_by_call(s, e);
+	/* That may have ended our connection: it had not read the answers before. */
+	if (r == CALLS_WAIT && c->id == id && wait_for_link(s, c, e, &call))
+		return;
 	if (r == CALLS_WAIT) {
-		if (wait_for_link(s, c, stream, &call))
-			return;
 		calls_expire(&call, &a);
 		agent_network_done(&call.request);
 	}
-	answer(s, c, stream, &a);
+	if (c->id == id)
+		answer(s, c, stream, &a);
 }
 
-/*
- * Those whose link may have come, and those whose time is over. Each is taken out before it is
- * answered: an answer may end its connection, and that forgets what waits there.
- */
-static void look_at_waiting(struct serve *s, bool links_changed)
+static uint64_t over_usec(const struct waiting *w)
 {
-	uint64_t now = clock_now_usec();
+	return w->forgotten_usec < w->until_usec ? w->forgotten_usec : w->until_usec;
+}
+
+/* NULL: there is none that was asked after @age. */
+static struct waiting *next_waiting(struct serve *s, uint64_t age)
+{
+	struct waiting *next = NULL;
 
 	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++) {
+		struct waiting *w = &s->waiting[i];
+
+		if (w->is_used && w->age > age && (!next || w->age < next->age))
+			next = w;
+	}
+	return next;
+}
+
+/* Those whose link may have come, and those whose time is over, in the order they were asked. */
+static void look_at_waiting(struct serve *s, bool links_changed)
+{
+	uint64_t now = clock_now_usec(), age = 0;
+	struct waiting *w;
+
+	while ((w = next_waiting(s, age))) {
 		CLEANUP(calls_answer_done) struct calls_answer a = { 0 };
-		struct waiting w = s->waiting[i];
-		struct connection *c = find_connection(s, w.connection);
-		bool is_over = now >= w.until_usec;
+		bool is_forgotten = now >= w->forgotten_usec;
+		bool is_over = now >= over_usec(w);
 		int r = CALLS_WAIT;
 
-		if (!w.is_used || (!links_changed && !is_over))
+		age = w->age;
+		if (!links_changed && !is_over)
 			continue;
-		if (links_changed || is_over)
-			r = calls_retry(s->config.calls, &w.call, &a);
+		/* What its client has given up may not be done behind what it asked since. */
+		if (!is_forgotten)
+			r = calls_retry(s->config.calls, &w->call, &a);
 		if (r == CALLS_WAIT && !is_over)
 			continue;
 		if (r == CALLS_WAIT)
-			calls_expire(&w.call, &a);
-		s->waiting[i] = (struct waiting){ 0 };
-		agent_network_done(&w.call.request);
-		if (c && c->ttrpc)
-			answer(s, c, w.stream, &a);
+			calls_expire(&w->call, &a);
+		end_waiting(s, w, &a);
 	}
 }
 
@@ -781,8 +868,8 @@ static int timeout_msec(const struct serve *s)
 	uint64_t now = clock_now_usec(), until = CLOCK_NEVER;
 
 	for (unsigned i = 0; i < SERVE_WAITING_MAX; i++)
-		if (s->waiting[i].is_used && s->waiting[i].until_usec < until)
-			until = s->waiting[i].until_usec;
+		if (s->waiting[i].is_used && over_usec(&s->waiting[i]) < until)
+			until = over_usec(&s->waiting[i]);
 	for (unsigned i = 0; i < SERVE_CONNECTIONS_MAX; i++) {
 		uint64_t next = now + SERVE_PIPE_MSEC * CLOCK_USEC_PER_MSEC;
 

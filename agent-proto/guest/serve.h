@@ -5,6 +5,11 @@
  * A connection that breaks the protocol, or does not read its answers, costs itself. Calls of one
  * connection are carried out one after the other, those that wait for a link aside.
  *
+ * Who waits for a link is answered when it comes, in the order of asking; at the end of the hot-plug
+ * timeout; when its own timeout is over, and then it is not carried out any more; or at once with
+ * ABORTED when a later UpdateInterface or RemoveInterface names the same hardware address, whoever
+ * sent it: what was asked last is what holds.
+ *
  * When all places are taken a new connection gets that of one that never asked anything, or else of
  * the one that was quiet longest. Who waits for a link keeps its place, and so do pipes.
  */

@@ -17,6 +17,7 @@ from ttrpc import Agent, Error, neighbor_value, route_value
 
 AGENT = os.path.abspath(os.environ.get("NETMON_AGENT", "build/agent-proto/guest/netmon-agent"))
 OURS = "157"
+ABORTED = 10
 # Links that come late come before this, however busy the machine is.
 PATIENT = ("--hotplug-timeout", "60000")
 # The fixed bytes of a host's hello: agent-proto/pipe.c.
@@ -89,6 +90,16 @@ def ask_for(agent, mac, addresses, timeout_nsec=0, **fields):
     value = ttrpc.interface_value(addresses, hwAddr=mac, **fields)
     return agent.send(ttrpc.AGENT, "UpdateInterface", ttrpc.encode(ttrpc.UPDATE_INTERFACE, {"interface": value}),
                       timeout_nsec)
+
+
+@contextlib.contextmanager
+def stopped(guest):
+    """What happens within it sees at once, afterwards."""
+    os.kill(guest.run.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(guest.run.pid, signal.SIGCONT)
 
 
 def connected(path):
@@ -265,16 +276,74 @@ def names_are_swapped(s):
 @case
 def link_that_comes_late_is_waited_for(s):
     g = Guest(s, *PATIENT)
-    mac = "02:00:00:00:77:01"
+    macs = [f"02:00:00:00:77:1{n}" for n in range(3)]
     with Agent.unix(g.path) as other:
-        payload = ttrpc.encode(ttrpc.UPDATE_INTERFACE,
-                               {"interface": ttrpc.interface_value(["10.1.0.2/24"], hwAddr=mac, name="eth7")})
-        streams = [(at, at.send(ttrpc.AGENT, "UpdateInterface", payload)) for at in (g.agent, g.agent, other)]
+        streams = [(at, ask_for(at, mac, [f"10.1.{n}.2/24"], name=f"eth{n}"))
+                   for n, (at, mac) in enumerate(zip((g.agent, g.agent, other), macs))]
         expect_equal(g.check(), 1, "other calls go on, on the same connection too")
-        s.veth("late", mac=mac, up=False)
+        for n, mac in enumerate(macs):
+            s.veth(f"late{n}", mac=mac, up=False)
         for at, stream in streams:
             at.receive(stream)
-    expect_equal(g.addresses("eth7"), ["10.1.0.2/24"], "addresses")
+    for n in range(3):
+        expect_equal(g.addresses(f"eth{n}"), [f"10.1.{n}.2/24"], "addresses")
+
+
+@case
+def later_call_takes_the_place_of_one_that_waits(s):
+    """What was asked last of a link is what holds, also when it was asked on another connection, or to take it back."""
+    g = Guest(s, *PATIENT)
+    mac, gone, ready = (f"02:00:00:00:77:2{n}" for n in range(3))
+    superseded = ask_for(g.agent, mac, ["10.1.0.2/24"])
+    removed = ask_for(g.agent, gone, ["10.2.0.2/24"])
+    refused(ttrpc.INVALID_ARGUMENT, "", g.update_interface, hwAddr=mac, addresses=["10.1.0.300/24"])
+    expect(superseded not in g.agent.early, "what is refused takes no place")
+    with Agent.unix(g.path) as other:
+        last = ask_for(other, mac, ["10.1.0.3/24"])
+        refused(ABORTED, "a later call", g.agent.receive, superseded)
+        other.remove_interface(hwAddr=gone)
+        refused(ABORTED, "a later call", g.agent.receive, removed)
+        with stopped(g):
+            s.veth("late", mac=mac, up=False)
+            s.veth("gone", mac=gone, up=False)
+            s.veth("ready", mac=ready, up=False)
+        other.receive(last)
+        other.update_interface(hwAddr=ready, addresses=["10.3.0.2/24"])
+    expect_equal([g.addresses(name) for name in ("late", "gone", "ready")], [["10.1.0.3/24"], [], ["10.3.0.2/24"]],
+                 "addresses")
+    expect("UP" not in g.link("gone")["flags"], "what was taken back is up")
+
+
+@case
+def waiting_calls_are_carried_out_as_they_were_asked(s):
+    g = Guest(s, *PATIENT)
+    first, older, newer = (f"02:00:00:00:77:3{n}" for n in range(3))
+    ask_for(g.agent, first, [])
+    older_stream = ask_for(g.agent, older, [], name="eth7")
+    g.remove_interface(hwAddr=first)  # whose place is free now, before that of the older one
+    newer_stream = ask_for(g.agent, newer, [], name="eth7")
+    expect_equal(g.check(), 1, "all of it was read")
+    with stopped(g):
+        s.veth("late1", mac=newer, up=False)
+        s.veth("late2", mac=older, up=False)
+    for stream in (older_stream, newer_stream):
+        g.agent.receive(stream)
+    expect_equal(g.link("eth7")["address"], newer, "who has the name that was asked for last")
+
+
+@case
+def call_that_its_client_gave_up_is_not_carried_out(s):
+    g = Guest(s, *PATIENT)
+    mac = "02:00:00:00:77:04"
+    refused(ttrpc.INTERNAL, "Link not found", g.agent.receive,
+            ask_for(g.agent, mac, ["10.1.0.2/24"], timeout_nsec=100 * 1000 * 1000))
+    stream = ask_for(g.agent, mac, ["10.1.0.2/24"], timeout_nsec=500 * 1000 * 1000)
+    expect_equal(g.check(), 1, "it waits")
+    with stopped(g):
+        s.veth("late", mac=mac, up=False)
+        time.sleep(0.6)  # its time is over, and its link is there
+    refused(ttrpc.INTERNAL, "Link not found", g.agent.receive, stream)
+    expect_equal(g.addresses("late"), [], "addresses")
 
 
 @case
