@@ -884,6 +884,22 @@ def socket_of_somebody_else_stays(s):
 
 
 @case
+def socket_of_one_who_is_busy_stays(s):
+    """Nobody accepts there now, and there is no room to wait in: that is no socket of nobody."""
+    g = Guest(s)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stopped(g))
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(1000):
+                sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+                sock.connect(g.path)
+        second = subprocess.run([AGENT, "--listen", f"unix://{g.path}", "--state-dir", s.path("second")],
+                                capture_output=True, text=True, timeout=20)
+    expect(second.returncode == 1 and "where somebody does already" in second.stderr, str(second))
+    expect_equal(g.check(), 1, "the first is served still")
+
+
+@case
 def pipe_begins_anew_with_each_hello(s):
     """A terminal stands for the virtio-serial port: bytes both ways, and nothing that says who came."""
     master, slave = os.openpty()
