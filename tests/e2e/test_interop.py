@@ -56,7 +56,8 @@ class Server:
 
     def is_listening(self):
         with open("/proc/net/unix", encoding="utf-8") as file:
-            return any(line.rstrip().endswith(self.path) for line in file)
+            # the flags of one that listens are __SO_ACCEPTCON: bound it is there before
+            return any(line.split()[3] == "00010000" and line.rstrip().endswith(self.path) for line in file)
 
     def kill(self):
         self.process.kill()
