@@ -206,16 +206,15 @@ static bool options_read_dialect(const struct options_flag *f, const char *value
 	return dialect_from_string(value, field) >= 0;
 }
 
-/* "auto" is no URL: NULL */
+/* "auto" is no URL: NULL, also after one that was given before */
 static bool options_read_agent(const struct options_flag *f, const char *value, void *field)
 {
+	bool is_auto = strcmp(value, "auto") == 0;
 	struct url url;
 
 	(void)f;
-	if (strcmp(value, "auto") == 0)
-		return true;
-	*(const char **)field = value;
-	return url_parse(value, &url) >= 0;
+	*(const char **)field = is_auto ? NULL : value;
+	return is_auto || url_parse(value, &url) >= 0;
 }
 
 static bool options_read_withdraw(const struct options_flag *f, const char *value, void *field)

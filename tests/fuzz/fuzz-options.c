@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent-proto/url.h"
 #include "base/text.h"
 #include "netmon/options.h"
 
@@ -32,9 +33,14 @@ static void must_be_harmless(const char *text, size_t size)
 
 static void must_be_within_limits(const struct options *o)
 {
+	struct url url;
+
 	must(text_is_sandbox_id(o->sandbox_id));
 	must(o->once || strcmp(o->sink, "cli") != 0 || *o->runtime != '\0');
-	must(strcmp(o->sink, "cli") == 0 || strcmp(o->sink, "record") == 0);
+	must(strcmp(o->sink, "cli") == 0 || strcmp(o->sink, "record") == 0 ||
+	     strcmp(o->sink, "agent") == 0);
+	must(!o->agent || url_parse(o->agent, &url) == 0);
+	must((unsigned)o->withdraw < _WITHDRAW_POLICY_MAX);
 	must(!o->netns || (*o->netns != '\0' && strlen(o->netns) < PATH_MAX));
 	must(!o->audit_file || (*o->audit_file != '\0' && strlen(o->audit_file) < PATH_MAX));
 	must(*o->state_dir == '/' && strlen(o->state_dir) < PATH_MAX - 200);

@@ -399,6 +399,7 @@ static void test_the_agent_sink_needs_no_runtime(void **state)
 	assert_int_equal(o.withdraw, WITHDRAW_REPORT);
 	assert_int_equal(o.runtime_timeout_sec, 5);
 	assert_null(accept("-s x --sink agent --agent auto").agent);
+	assert_null(accept("-s x --sink agent --agent unix:///a --agent auto").agent);
 }
 
 static void test_missing(void **state)
