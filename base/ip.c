@@ -100,7 +100,7 @@ static uint8_t ip_mask_byte(unsigned at, uint8_t prefixlen)
 void ip_mask(uint8_t bytes[IP_BYTES], uint8_t prefixlen)
 {
 	for (unsigned i = 0; i < IP_BYTES; i++)
-		bytes[i] &= ip_mask_byte(i, prefixlen);
+		bytes[i] = (uint8_t)(bytes[i] & ip_mask_byte(i, prefixlen));
 }
 
 bool ip_is_network(const uint8_t bytes[IP_BYTES], uint8_t prefixlen)

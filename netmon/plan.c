@@ -227,7 +227,7 @@ static bool is_kept_addr(const struct marks *m, const struct addr *a)
 
 static bool has_same_mac(const struct link *a, const struct link *b)
 {
-	return memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
+	return a && b && memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
 }
 
 /*

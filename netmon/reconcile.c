@@ -627,7 +627,7 @@ static void on_success(struct reconcile *r, const struct op *op)
 	r->cursor++;
 	if (r->cursor == r->plan.n)
 		r->must_plan = true; /* something may have been left out of it */
-	if (op->verb == PLAN_LINK_UPDATE && is_bounced(r, l->ifindex))
+	if (l && op->verb == PLAN_LINK_UPDATE && is_bounced(r, l->ifindex))
 		bounce_note(&r->bounces, l->ifindex, r->now_usec);
 	/* Its routes went over there: they are next. */
 	if (op->verb == PLAN_LINK_UPDATE && r->plan.update_flushes && !r->plan.routes_whole)
